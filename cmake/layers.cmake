@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+
+# lathe_layer(<folder> [LEAN] [NAME <target>] [DEPS <target>...])
+# Makes the static library lathe_<folder> from every source below src/<folder>. A folder without sources gives an
+# interface library, so that those above it still link. Non-empty ones are collected in LATHE_LAYERS.
+function(lathe_layer folder)
+  cmake_parse_arguments(arg "LEAN" "NAME" "DEPS;EXCLUDE" ${ARGN})
+  set(target ${arg_NAME})
+  if(NOT target)
+    set(target lathe_${folder})
+  endif()
+  set(flags lathe_options)
+  if(arg_LEAN)
+    set(flags lathe_lean)
+  endif()
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${folder}/*.cpp)
+  if(arg_EXCLUDE)
+    list(FILTER sources EXCLUDE REGEX "${arg_EXCLUDE}")
+  endif()
+  if(sources)
+    add_library(${target} STATIC ${sources})
+    target_link_libraries(${target} PUBLIC ${arg_DEPS} PRIVATE ${flags})
+    target_link_libraries(${target} INTERFACE lathe_options)
+    set_target_properties(${target} PROPERTIES ARCHIVE_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib)
+    set_property(GLOBAL APPEND PROPERTY LATHE_LAYERS ${target})
+  else()
+    add_library(${target} INTERFACE)
+    target_link_libraries(${target} INTERFACE ${arg_DEPS} lathe_options)
+  endif()
+endfunction()
+
+# lathe_objects(<variable>): the objects of every layer that has sources.
+function(lathe_objects variable)
+  get_property(layers GLOBAL PROPERTY LATHE_LAYERS)
+  list(TRANSFORM layers REPLACE "(.+)" "$<TARGET_OBJECTS:\\1>")
+  set(${variable} "${layers}" PARENT_SCOPE)
+endfunction()

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+# The Python package, assembled in build/python/lathe: python/lathe/*.py beside two extension modules. `_lathe`
+# (python/src/*.cpp) holds the runtime and nothing else; `_compiler` (python/src/compiler*.cpp) is linked to
+# liblathe_compiler.so, so that LLVM is loaded only when it is imported.
+
+find_program(LATHE_VENV_PYTHON NAMES python PATHS ${CMAKE_SOURCE_DIR}/build/venv/bin NO_DEFAULT_PATH)
+set(python ${LATHE_VENV_PYTHON})
+if(NOT python)
+  find_program(LATHE_PYTHON3 python3 REQUIRED)
+  set(python ${LATHE_PYTHON3})
+endif()
+execute_process(
+  COMMAND ${python} -c "import sysconfig as s; print(s.get_path('include'), s.get_config_var('EXT_SUFFIX'), sep=';')"
+  OUTPUT_VARIABLE facts OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+list(GET facts 0 python_include)
+list(GET facts 1 python_suffix)
+
+set(package ${CMAKE_BINARY_DIR}/python/lathe)
+file(GLOB runtime_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/python/src/*.cpp)
+set(compiler_sources ${runtime_sources})
+list(FILTER compiler_sources INCLUDE REGEX "/compiler[^/]*$")
+list(FILTER runtime_sources EXCLUDE REGEX "/compiler[^/]*$")
+
+function(lathe_python_module target name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LIBRARIES" ${ARGN})
+  if(NOT arg_SOURCES)
+    return()
+  endif()
+  add_library(${target} MODULE ${arg_SOURCES})
+  set_target_properties(${target} PROPERTIES OUTPUT_NAME ${name} PREFIX "" SUFFIX ${python_suffix}
+                        CXX_VISIBILITY_PRESET hidden LIBRARY_OUTPUT_DIRECTORY ${package})
+  target_include_directories(${target} SYSTEM PRIVATE ${python_include})
+  target_link_libraries(${target} PRIVATE ${arg_LIBRARIES} lathe_options)
+endfunction()
+lathe_python_module(lathe_python _lathe SOURCES ${runtime_sources} LIBRARIES lathe_runtime)
+if(TARGET lathe_compiler)
+  lathe_python_module(lathe_python_compiler _compiler SOURCES ${compiler_sources} LIBRARIES lathe_compiler)
+endif()
+
+file(GLOB_RECURSE modules CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR}/python/lathe
+     ${CMAKE_SOURCE_DIR}/python/lathe/*.py ${CMAKE_SOURCE_DIR}/python/lathe/*.pyi)
+set(copies)
+foreach(module IN LISTS modules)
+  add_custom_command(OUTPUT ${package}/${module} DEPENDS ${CMAKE_SOURCE_DIR}/python/lathe/${module} VERBATIM
+                     COMMAND ${CMAKE_COMMAND} -E copy ${CMAKE_SOURCE_DIR}/python/lathe/${module} ${package}/${module})
+  list(APPEND copies ${package}/${module})
+endforeach()
+add_custom_target(lathe_python_files ALL DEPENDS ${copies})
