@@ -39,11 +39,12 @@ if(LATHE_COMPILER)
   find_library(LLVM_SHARED NAMES LLVM-19 LLVM PATHS ${LLVM_PREFIX}/lib NO_DEFAULT_PATH REQUIRED)
   find_library(LLD_ELF lldELF PATHS ${LLVM_PREFIX}/lib NO_DEFAULT_PATH REQUIRED)
   find_library(LLD_COMMON lldCommon PATHS ${LLVM_PREFIX}/lib NO_DEFAULT_PATH REQUIRED)
+  find_library(ZSTD zstd REQUIRED)  # LLD compresses sections with it
   find_program(CLANG clang-19 PATHS ${LLVM_PREFIX}/bin REQUIRED)
   find_program(LLVM_LINK NAMES llvm-link-19 llvm-link PATHS ${LLVM_PREFIX}/bin REQUIRED)
   add_library(dep_llvm INTERFACE)
   target_include_directories(dep_llvm SYSTEM INTERFACE ${LLVM_PREFIX}/include)
   target_compile_definitions(dep_llvm INTERFACE _GNU_SOURCE __STDC_CONSTANT_MACROS __STDC_FORMAT_MACROS
                                                 __STDC_LIMIT_MACROS)
-  target_link_libraries(dep_llvm INTERFACE ${LLD_ELF} ${LLD_COMMON} ${LLVM_SHARED})
+  target_link_libraries(dep_llvm INTERFACE ${LLD_ELF} ${LLD_COMMON} ${LLVM_SHARED} ZLIB::ZLIB ${ZSTD})
 endif()
