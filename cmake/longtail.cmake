@@ -12,7 +12,7 @@ function(lathe_longtail target)
                                       ${CMAKE_SOURCE_DIR}/src/codegen/longtail/*.cpp)
   set(flags -O2 -emit-llvm -c -ffreestanding -fno-math-errno -fno-vectorize -fno-slp-vectorize -fno-unroll-loops
             -fPIC -fvisibility=hidden -fno-stack-protector -fno-asynchronous-unwind-tables -fno-ident
-            -Wall -Wextra -Wshadow -I${CMAKE_SOURCE_DIR}/src)
+            -Wall -Wextra -Wshadow -I${CMAKE_SOURCE_DIR}/src -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)
   if(LATHE_WERROR)
     list(APPEND flags -Werror)
   endif()
@@ -29,12 +29,11 @@ function(lathe_longtail target)
         set(language_flags ${cxx_flags})
       endif()
       set(module ${dir}/${name}.bc)
-      # Run from the source folder with a relative name, so that the bitcode does not depend on where the tree lies.
       add_custom_command(
         OUTPUT ${module}
         COMMAND ${CLANG} --target=${triple} ${flags} ${language_flags} -MD -MF ${module}.d -MT ${module}
-                -o ${module} src/codegen/longtail/${name}
-        DEPENDS ${source} DEPFILE ${module}.d WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
+                -o ${module} ${source}
+        DEPENDS ${source} DEPFILE ${module}.d
         COMMENT "Bitcode ${arch}/${name}" VERBATIM)
       list(APPEND modules ${module})
     endforeach()
