@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// The build-time API: model file in, engine file out. In liblathe_compiler.so, which needs LLVM; programs that only run
+// engines use lathe.h or lathe.hpp and never load it.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace lathe::compiler {
+
+struct Failure {
+  int code = 1;         ///< exit code of the command line (DESIGN section 9): 2 usage, 3 unsupported, 4 damaged, …
+  std::string message;  ///< where, what, why, what to do
+};
+template <class T>
+using Result = std::expected<T, Failure>;
+
+/// `lathe build`'s options. Default-constructed: for this machine, FP32, default math, no tuning.
+struct BuildOptions {
+  std::vector<std::string> targets;  ///< names of `lathe targets`; empty: the host's best level
+  std::string math = "default";      ///< strict | default | fast
+  std::string precision = "fp32";
+  std::string tune = "none";
+  std::map<std::string, std::string> shapes;      ///< input → "1x3x224x224"; symbolic parts by name: "batchx3x224x224"
+  std::map<std::string, std::string> min_shapes, opt_shapes, max_shapes;
+  int jobs = 0;                      ///< build threads; 0: all cores this process may use
+  bool strict = false;               ///< fail instead of falling back to anything slower or less precise
+  int64_t memory_limit = 0;          ///< bytes; 0: the default limit against hostile models
+  bool dump_graph = false;           ///< keep the optimised graph's text in the report
+  bool trust = true;                 ///< put the engine on this user's allow-list
+  /// Called from the building thread with a stage ("import", "optimise", "generate", "write") and 0…1 in it; return
+  /// false to stop (exit code 130).
+  std::function<bool(const char* stage, double done)> progress;
+};
+
+struct BuildReport {
+  std::string engine_hash;
+  std::string graph_text;                  ///< with dump_graph
+  std::vector<std::pair<std::string, double>> seconds;  ///< per stage
+  int64_t engine_bytes = 0, weight_bytes = 0;
+  int kernels = 0, instructions = 0;
+};
+
+/// Builds `model` (ONNX so far) into `engine`, which is written beside, synced and renamed: after an error the old file
+/// is as it was.
+Result<BuildReport> build(const std::string& model, const std::string& engine, const BuildOptions& options);
+/// As build, into memory.
+Result<std::vector<std::byte>> build_in_memory(const std::string& model, const BuildOptions& options, BuildReport* report);
+
+struct TargetInfo {
+  std::string name, arch;
+  std::vector<std::string> needs;
+  bool runs_here = false, is_host_default = false;
+};
+std::vector<TargetInfo> targets();
+
+/// The model's graph as text: as imported, or after the passes.
+Result<std::string> graph_text(const std::string& model, const BuildOptions& options, bool optimised);
+
+}  // namespace lathe::compiler
