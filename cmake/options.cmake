@@ -16,8 +16,10 @@ set(CMAKE_C_FLAGS_DEBUG "-O1 -g")
 
 find_program(CCACHE ccache)
 if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE})
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+  # Paths below the source tree count as relative, so that clones share what one of them compiled.
+  set(launcher ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} ${CCACHE})
+  set(CMAKE_C_COMPILER_LAUNCHER ${launcher})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${launcher})
 endif()
 
 add_library(lathe_options INTERFACE)
@@ -35,6 +37,9 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   target_compile_options(lathe_options INTERFACE
     -Wno-error=maybe-uninitialized -Wno-error=array-bounds -Wno-error=stringop-overflow -Wno-error=stringop-overread
     -Wno-error=free-nonheap-object $<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict>)
+else()
+  # libstdc++ 12 uses its own deprecated get_temporary_buffer.
+  target_compile_options(lathe_options INTERFACE -Wno-deprecated-declarations)
 endif()
 target_link_options(lathe_options INTERFACE LINKER:--gc-sections)
 

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs what the build and the tests need on Debian 12: apt packages, and a Python environment in build/venv. Prints
+# and does nothing when all is there. `--no-install` reports what is missing and fails instead.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+packages=(
+  cmake ninja-build g++ make ccache git binutils ca-certificates
+  llvm-19-dev liblld-19-dev clang-19 lld-19 libclang-rt-19-dev clang-format-19 clang-tidy-19
+  libprotozero-dev libsodium-dev libcli11-dev nlohmann-json3-dev libfmt-dev
+  libpng-dev libjpeg-dev zlib1g-dev libzstd-dev libgtest-dev
+  pybind11-dev python3 python3-dev python3-venv
+  qemu-user-static
+)
+
+install=1
+[ "${1:-}" = --no-install ] && install=0
+
+missing=()
+installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' 2>/dev/null | sed -n 's/^installed //p')
+for package in "${packages[@]}"; do
+  grep -qxF "$package" <<<"$installed" || missing+=("$package")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+  echo "Missing packages: ${missing[*]}"
+  if [ $install = 0 ]; then exit 1; fi
+  root=()
+  if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || { echo "Install them as root, or install sudo, and try again." >&2; exit 1; }
+    root=(sudo)
+  fi
+  echo "Installing them with apt-get."
+  "${root[@]}" apt-get update -qq
+  "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" \
+    >/dev/null
+fi
+
+requirements=python/requirements-test.txt
+stamp=build/venv/requirements.sha256
+if ! { [ -x build/venv/bin/python ] && sha256sum --check --status "$stamp" 2>/dev/null; }; then
+  if [ $install = 0 ]; then echo "build/venv is missing or old"; exit 1; fi
+  echo "Making the Python environment build/venv."
+  # Whatever python3 the user has is taken if it is new enough for the pinned packages, else Debian's.
+  python=python3
+  "$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || python=/usr/bin/python3
+  mkdir -p build
+  "$python" -m venv --clear build/venv
+  build/venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$requirements"
+  sha256sum "$requirements" >"$stamp"
+fi
