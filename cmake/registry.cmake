@@ -31,7 +31,7 @@ function(lathe_registry list entry folder)
   file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/generated/${list}.inc CONTENT "${content}" @ONLY)
 endfunction()
 
-lathe_registry(ops_list LATHE_OP_ENTRY src/ops REQUIRES "LATHE_OP(")
+lathe_registry(ops_list LATHE_OP_ENTRY src/ops REQUIRES "const OpInfo& op_")
 lathe_registry(rules_list LATHE_RULE_ENTRY src/rewrite/rules)
 lathe_registry(lower_list LATHE_LOWER_ENTRY src/codegen/lower)
 lathe_registry(commands_list LATHE_COMMAND_ENTRY src/cli/commands)
