@@ -25,11 +25,15 @@ test: build ## all tests but the long ones
 test-full: build ## all tests, the long ones too
 	@ctest --test-dir build --output-on-failure --no-tests=error -j $(JOBS)
 
-lint: build ## formatting, clang-tidy, ruff, layering, licence lines, file lengths
+lint: bootstrap build/build.ninja ## formatting, clang-tidy, ruff, layering, licence lines, file lengths
 	@scripts/lint.sh
 
-lint-full: build ## lint, with clang-tidy over the code generator too
+lint-full: bootstrap build/build.ninja ## lint, with clang-tidy over the code generator too
 	@scripts/lint.sh --full
+
+format: bootstrap ## rewrite our C++ and Python as clang-format and ruff want it
+	@git ls-files '*.cpp' '*.hpp' '*.h' '*.c' | xargs clang-format-19 -i
+	@build/venv/bin/ruff check --quiet --fix . ; build/venv/bin/ruff format --quiet .
 
 sanitize: bootstrap ## tests of engine, runtime and importers under the address and undefined-behaviour sanitizers
 	@scripts/sanitize.sh debug
@@ -49,4 +53,4 @@ clean: ## remove what was built, keep build/venv
 distclean: ## remove build/ altogether
 	@rm -rf build
 
-.PHONY: help bootstrap build demo test test-full lint lint-full sanitize tsan fuzz size clean distclean
+.PHONY: help bootstrap build demo test test-full lint lint-full format sanitize tsan fuzz size clean distclean
