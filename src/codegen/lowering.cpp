@@ -1,0 +1,439 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "codegen/lowering.h"
+
+#include <llvm/Bitcode/BitcodeWriter.h>
+#include <llvm/IR/Verifier.h>
+#include <llvm/Support/raw_ostream.h>
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <set>
+
+#include "base/arena_planner.h"
+#include "codegen/lower/lower.h"
+
+namespace lathe::codegen {
+
+int WeightPool::add(std::shared_ptr<const std::vector<std::byte>> bytes) {
+  const std::span<const std::byte> view(*bytes);
+  return add_view(view, std::move(bytes));
+}
+
+int WeightPool::add_view(std::span<const std::byte> bytes, std::shared_ptr<const void> owner) {
+  const size_t hash = std::hash<std::string_view>{}({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  const auto [first, last] = by_hash_.equal_range(hash);
+  for (auto it = first; it != last; ++it) {
+    const auto& known = blobs_[static_cast<size_t>(it->second)].bytes;
+    if (known.size() == bytes.size() && (bytes.empty() || std::memcmp(known.data(), bytes.data(), bytes.size()) == 0))
+      return it->second;
+  }
+  const auto id = static_cast<int>(blobs_.size());
+  blobs_.push_back({bytes, std::move(owner)});
+  by_hash_.emplace(hash, id);
+  return id;
+}
+
+std::vector<std::span<const std::byte>> WeightPool::blobs() const {
+  std::vector<std::span<const std::byte>> r;
+  for (const Blob& b : blobs_) r.push_back(b.bytes);
+  return r;
+}
+
+struct Lowering::Impl {
+  WeightPool* weights = nullptr;
+  Plan plan;
+  std::vector<Kernel> kernels;
+  std::map<std::string, int> kernel_by_code;
+  std::map<std::string, ExprId> expr_by_text;
+  std::map<std::string, int32_t> symbol_ids;
+  std::set<std::string> input_symbols;
+  std::unordered_map<ValueId, BufferId> buffers;
+  std::vector<Dim> buffer_bytes;  // by buffer, for cost figures
+  std::map<int, BufferId> weight_buffers;
+  std::string failures;
+  int failed = 0;
+  Code failure_code = Code::kUnsupported;
+
+  ExprId append(const SizeExpr& e, const std::string& text) {
+    const auto [it, fresh] = expr_by_text.try_emplace(text, static_cast<ExprId>(plan.exprs.size()));
+    if (fresh) plan.exprs.push_back(e);
+    return it->second;
+  }
+  ExprId constant(int64_t v) { return append({SizeExpr::Kind::kConstant, v, kNone, kNone}, std::to_string(v)); }
+  ExprId binary(SizeExpr::Kind kind, ExprId a, ExprId b) {
+    return append({kind, 0, a, b}, "#" + std::to_string(static_cast<int>(kind)) + ":" + std::to_string(a) + "," + std::to_string(b));
+  }
+  int32_t symbol(const std::string& name, const Graph& graph) {
+    const auto [it, fresh] = symbol_ids.try_emplace(name, static_cast<int32_t>(plan.symbols.size()));
+    if (fresh) {
+      PlanSymbol s{name};
+      if (const auto r = graph.symbols.find(name); r != graph.symbols.end()) {
+        s.min = r->second.min;
+        s.opt = r->second.opt;
+        s.max = r->second.max;
+      }
+      plan.symbols.push_back(s);
+    }
+    return it->second;
+  }
+  ExprId expr(const Dim& d, const Graph& graph) {
+    if (d.is_const()) return constant(d.value());
+    ExprId sum = kNone;
+    for (const auto& t : d.terms()) {
+      ExprId p = kNone;
+      for (const auto& a : t.atoms) {
+        ExprId f = kNone;
+        if (a->kind == Dim::AtomKind::kSymbol) {
+          const int32_t s = symbol(a->key, graph);
+          f = append({SizeExpr::Kind::kSymbol, s, kNone, kNone}, "$" + a->key);
+        } else {
+          static constexpr std::pair<Dim::AtomKind, SizeExpr::Kind> kKinds[] = {
+              {Dim::AtomKind::kFloorDiv, SizeExpr::Kind::kFloorDiv}, {Dim::AtomKind::kMod, SizeExpr::Kind::kMod},
+              {Dim::AtomKind::kMin, SizeExpr::Kind::kMin}, {Dim::AtomKind::kMax, SizeExpr::Kind::kMax}};
+          const ExprId x = expr(a->args[0], graph), y = expr(a->args[1], graph);
+          for (const auto& [atom, kind] : kKinds)
+            if (atom == a->kind) f = binary(kind, x, y);
+        }
+        p = p == kNone ? f : binary(SizeExpr::Kind::kMul, p, f);
+      }
+      if (p == kNone) p = constant(t.coefficient);
+      else if (t.coefficient != 1) p = binary(SizeExpr::Kind::kMul, constant(t.coefficient), p);
+      sum = sum == kNone ? p : binary(SizeExpr::Kind::kAdd, sum, p);
+    }
+    return sum;
+  }
+  BufferId add_buffer(PlanBuffer b, Dim bytes) {
+    plan.buffers.push_back(std::move(b));
+    buffer_bytes.push_back(std::move(bytes));
+    return static_cast<BufferId>(plan.buffers.size() - 1);
+  }
+  BufferId root(BufferId b) const {
+    while (plan.buffers[static_cast<size_t>(b)].place == PlanBuffer::Place::kAlias) b = plan.buffers[static_cast<size_t>(b)].index;
+    return b;
+  }
+  bool known_when_bound(const Dim& d) const {
+    std::set<std::string> names;
+    d.collect_symbols(names);
+    return std::includes(input_symbols.begin(), input_symbols.end(), names.begin(), names.end());
+  }
+};
+
+Lowering::Lowering(const Graph& g, const Target& t, const LoweringOptions& o, WeightPool& weights)
+    : graph(g), target(t), options(o), impl_(std::make_shared<Impl>()) {
+  impl_->weights = &weights;
+  for (const ValueId v : graph.inputs)
+    for (const Dim& d : shape(v)) d.collect_symbols(impl_->input_symbols);
+  for (const auto& s : impl_->input_symbols) impl_->symbol(s, graph);
+  for (size_t i = 0; i < graph.inputs.size(); ++i) impl_->plan.inputs.push_back({value(graph.inputs[i]).name, buffer(graph.inputs[i])});
+}
+
+namespace {
+Dim byte_count(DType t, const Shape& s) {
+  const Dim n = product(s);
+  const int bits = dtype_bits(t);
+  return bits % 8 == 0 ? n * Dim(bits / 8) : ceil_div(n * Dim(bits), 8);
+}
+}  // namespace
+
+BufferId Lowering::buffer(ValueId v) {
+  if (v == kNoId) return kNone;
+  if (const auto it = impl_->buffers.find(v); it != impl_->buffers.end()) return it->second;
+  const Value& x = value(v);
+  BufferId id = kNone;
+  if (x.constant && !x.constant->empty() && x.dtype != DType::kString) {
+    // A mapped file's bytes end where they end; the engine's blobs have slack.
+    const int blob = impl_->weights->add_view(x.constant->bytes(), std::make_shared<Tensor>(*x.constant));
+    if (const auto it = impl_->weight_buffers.find(blob); it != impl_->weight_buffers.end() && impl_->plan.buffers[static_cast<size_t>(it->second)].dtype == x.dtype) id = it->second;
+  }
+  if (id == kNone) {
+    PlanBuffer b;
+    b.dtype = x.dtype;
+    b.name = x.name.empty() || x.name[0] == '%' ? "" : x.name;
+    for (const Dim& d : x.shape) b.dims.push_back(impl_->expr(d, graph));
+    const Dim bytes = byte_count(x.dtype, x.shape);
+    b.bytes = impl_->expr(bytes, graph);
+    const auto input = std::find(graph.inputs.begin(), graph.inputs.end(), v);
+    const auto output = std::find(graph.outputs.begin(), graph.outputs.end(), v);
+    if (input != graph.inputs.end()) {
+      b.place = PlanBuffer::Place::kInput;
+      b.index = static_cast<int32_t>(input - graph.inputs.begin());
+    } else if (x.constant) {
+      b.place = PlanBuffer::Place::kWeight;
+      b.index = impl_->weights->add_view(x.constant->bytes(), std::make_shared<Tensor>(*x.constant));
+      impl_->weight_buffers.try_emplace(b.index, static_cast<BufferId>(impl_->plan.buffers.size()));
+    } else if (output != graph.outputs.end()) {
+      b.place = PlanBuffer::Place::kOutput;
+      b.index = static_cast<int32_t>(output - graph.outputs.begin());
+    } else if (!impl_->known_when_bound(bytes)) {
+      b.place = PlanBuffer::Place::kDynamic;
+    }
+    id = impl_->add_buffer(std::move(b), bytes);
+  }
+  impl_->buffers[v] = id;
+  return id;
+}
+
+BufferId Lowering::weight(std::shared_ptr<const std::vector<std::byte>> bytes) {
+  const auto size = static_cast<int64_t>(bytes->size());
+  const int blob = impl_->weights->add(std::move(bytes));
+  const auto [it, fresh] = impl_->weight_buffers.try_emplace(blob, static_cast<BufferId>(impl_->plan.buffers.size()));
+  if (!fresh) return it->second;
+  PlanBuffer b;
+  b.place = PlanBuffer::Place::kWeight;
+  b.dtype = DType::kU8;
+  b.index = blob;
+  b.bytes = impl_->constant(size);
+  b.dims = {b.bytes};
+  return impl_->add_buffer(std::move(b), size);
+}
+
+BufferId Lowering::temporary(const Dim& bytes) {
+  PlanBuffer b;
+  b.dtype = DType::kU8;
+  b.place = impl_->known_when_bound(bytes) ? PlanBuffer::Place::kArena : PlanBuffer::Place::kDynamic;
+  b.bytes = impl_->expr(bytes, graph);
+  b.dims = {b.bytes};
+  return impl_->add_buffer(std::move(b), bytes);
+}
+
+void Lowering::alias(ValueId out, ValueId in, const Dim& byte_offset) {
+  const BufferId parent = buffer(in);
+  const Value& x = value(out);
+  PlanBuffer b;
+  b.place = PlanBuffer::Place::kAlias;
+  b.dtype = x.dtype;
+  b.index = parent;
+  b.offset = impl_->expr(byte_offset, graph);
+  b.align = 1;
+  b.name = x.name.empty() || x.name[0] == '%' ? "" : x.name;
+  for (const Dim& d : x.shape) b.dims.push_back(impl_->expr(d, graph));
+  const Dim bytes = byte_count(x.dtype, x.shape);
+  b.bytes = impl_->expr(bytes, graph);
+  impl_->buffers[out] = impl_->add_buffer(std::move(b), bytes);
+}
+
+int Lowering::kernel(const std::string& name, std::vector<Dim> scalars, const std::function<void(Emitter&)>& emit) {
+  Emitter e(target, "kernel", std::move(scalars));
+  emit(e);
+  e.module->setModuleIdentifier("kernel");
+#ifndef NDEBUG
+  std::string problem;
+  llvm::raw_string_ostream stream(problem);
+  if (llvm::verifyModule(*e.module, &stream)) llvm::report_fatal_error(llvm::Twine("generated kernel is malformed: ") + problem);
+#endif
+  llvm::SmallVector<char, 0> code;
+  llvm::raw_svector_ostream out(code);
+  llvm::WriteBitcodeToFile(*e.module, out);
+  const auto [it, fresh] = impl_->kernel_by_code.try_emplace(std::string(code.begin(), code.end()), static_cast<int>(impl_->kernels.size()));
+  if (fresh) {
+    Kernel k;
+    k.name = "k" + std::to_string(it->second) + "_" + name;
+    e.function->setName(k.name);
+    // The builder refers to the context: it must not outlive the Emitter's body, which ends here.
+    k.context = std::move(e.context);
+    k.module = std::move(e.module);
+    impl_->kernels.push_back(std::move(k));
+    impl_->plan.kernels.push_back({impl_->kernels.back().name, 0});
+  } else {
+    e.module.reset();
+  }
+  return it->second;
+}
+
+int Lowering::longtail_kernel(const std::string& function, std::vector<Dim> scalars, std::vector<Dim> arguments) {
+  return kernel(function, std::move(scalars), [&](Emitter& e) {
+    auto& b = e.b;
+    std::vector<llvm::Type*> types{b.getPtrTy(), b.getPtrTy(), b.getPtrTy(), b.getInt64Ty(), b.getInt64Ty()};
+    std::vector<Val> values{e.function->getArg(0), e.function->getArg(1), e.function->getArg(2), e.begin(), e.end()};
+    for (const Dim& d : arguments) {
+      types.push_back(b.getInt64Ty());
+      values.push_back(e.dim(d));
+    }
+    auto callee = e.module->getOrInsertFunction(function, llvm::FunctionType::get(b.getVoidTy(), types, false));
+    b.CreateCall(callee, values);
+    e.ret();
+  });
+}
+
+int64_t Lowering::typical(const Dim& d) const {
+  std::map<std::string, Dim> at;
+  std::set<std::string> names;
+  d.collect_symbols(names);
+  for (const auto& n : names) {
+    const auto it = graph.symbols.find(n);
+    at[n] = it == graph.symbols.end() ? Dim(1) : Dim(it->second.opt);
+  }
+  return d.substitute(at).as_const().value_or(1);
+}
+
+std::vector<Dim> Lowering::symbolic(std::span<const Dim> dims) {
+  std::vector<Dim> r;
+  for (const Dim& d : dims)
+    if (!d.is_const() && std::find(r.begin(), r.end(), d) == r.end()) r.push_back(d);
+  return r;
+}
+
+std::vector<Dim> Lowering::symbolic(std::initializer_list<Dim> dims) {
+  return symbolic(std::span<const Dim>(dims.begin(), dims.size()));
+}
+
+Status Lowering::call(const Node& node, Call call) {
+  PlanInstr in;
+  in.kernel = call.kernel;
+  in.buffers = std::move(call.buffers);
+  for (const Dim& d : call.scalars) in.scalars.push_back(impl_->expr(d, graph));
+  in.tasks = impl_->expr(call.tasks, graph);
+  in.serial = call.tasks.equals(1);
+  if (!call.scratch_bytes.equals(0)) in.scratch = impl_->expr(call.scratch_bytes, graph);
+  for (const auto& s : call.defines) in.defines.push_back(impl_->symbol(s, graph));
+  if (!call.grows.empty())
+    for (const BufferId b : in.buffers)
+      in.grows.push_back(std::find(call.grows.begin(), call.grows.end(), b) != call.grows.end());
+  in.node = node.name;
+  if (node.op) {
+    in.op = std::string(node.op->name()) + (node.epilogue.empty() ? "" : "+epilogue");
+    const auto infos_in = graph.infos(std::span(node.inputs).first(static_cast<size_t>(node.anchor_inputs)));
+    const auto infos_out = graph.infos(node.outputs);
+    in.flops = call.flops > 0 ? call.flops : node.op->flops(infos_in, infos_out);
+  }
+  in.tactic = std::move(call.tactic);
+  std::set<BufferId> seen;
+  for (const BufferId b : in.buffers)
+    if (b != kNone && seen.insert(b).second) in.traffic += static_cast<double>(typical(impl_->buffer_bytes[static_cast<size_t>(b)]));
+  impl_->plan.instrs.push_back(std::move(in));
+  return {};
+}
+
+namespace {
+
+struct LowerEntry {
+  std::string_view stem;
+  LowerFunction function;
+};
+
+const LowerEntry kLowerings[] = {
+#define LATHE_LOWER_ENTRY(stem) {#stem, lower_##stem},
+#include "lower_list.inc"
+#undef LATHE_LOWER_ENTRY
+};
+
+/// The file stem of an operator: "LayerNorm" → "layer_norm"; runs of capitals stay together ("TopK" → "topk").
+bool stem_matches(std::string_view stem, std::string_view op) {
+  std::string a, b;
+  for (const char c : stem)
+    if (c != '_') a += c;
+  for (const char c : op) b += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return a == b;
+}
+
+}  // namespace
+
+LowerFunction find_lowering(const Node& node, const Graph& graph) {
+  std::vector<DType> types;
+  for (const ValueId v : node.inputs) types.push_back(v == kNoId ? DType::kUndefined : graph.value(v).dtype);
+  if (node.op->program(types)) return lower_pointwise;
+  for (const LowerEntry& e : kLowerings)
+    if (stem_matches(e.stem, node.op->name())) return e.function;
+  return nullptr;
+}
+
+Status Lowering::lower_all() {
+  for (const NodeId id : graph.order()) {
+    const Node& node = graph.node(id);
+    const LowerFunction lower = find_lowering(node, graph);
+    Status s = lower ? lower(*this, node) : fail(Code::kUnsupported, "no code generation for this operator yet");
+    if (s) continue;
+    if (s.error().code != Code::kUnsupported) return s;
+    ++impl_->failed;
+    impl_->failures += "\n  [" + std::string(node.op->name()) + "] node \"" + node.name + "\": " + s.error().message;
+  }
+  if (impl_->failed)
+    return fail(Code::kUnsupported, std::to_string(impl_->failed) + " node(s) cannot be compiled for " + std::string(target.name) + ":" + impl_->failures);
+  return {};
+}
+
+Result<Plan> Lowering::finish(std::vector<Kernel>& kernels) {
+  Plan& plan = impl_->plan;
+  // Outputs: their own memory where one instruction writes all of it, else a copy.
+  for (size_t i = 0; i < graph.outputs.size(); ++i) {
+    const ValueId v = graph.outputs[i];
+    const std::string& port = i < graph.output_names.size() ? graph.output_names[i] : value(v).name;
+    const BufferId have = buffer(v);
+    const BufferId top = impl_->root(have);
+    PlanBuffer& r = plan.buffers[static_cast<size_t>(top)];
+    const bool own = have == top && r.place == PlanBuffer::Place::kOutput && r.index == static_cast<int32_t>(i);
+    const bool whole = r.bytes == plan.buffers[static_cast<size_t>(have)].bytes;
+    if (!own && whole && (r.place == PlanBuffer::Place::kArena || r.place == PlanBuffer::Place::kDynamic)) {
+      // A view of a whole intermediate (a final Reshape): the intermediate itself becomes the output's memory.
+      r.place = PlanBuffer::Place::kOutput;
+      r.index = static_cast<int32_t>(i);
+      r.dims = plan.buffers[static_cast<size_t>(have)].dims;
+      r.dtype = plan.buffers[static_cast<size_t>(have)].dtype;
+      plan.outputs.push_back({port, top});
+    } else if (own) {
+      plan.outputs.push_back({port, top});
+    } else {
+      PlanBuffer b = plan.buffers[static_cast<size_t>(have)];
+      b.place = PlanBuffer::Place::kOutput;
+      b.index = static_cast<int32_t>(i);
+      b.offset = kNone;
+      b.align = 64;
+      b.name = port;
+      const Dim bytes = impl_->buffer_bytes[static_cast<size_t>(have)];
+      const BufferId copy = impl_->add_buffer(std::move(b), bytes);
+      plan.outputs.push_back({port, copy});
+      const auto scalars = symbolic({bytes});
+      Call c;
+      c.kernel = kernel("copy", scalars, [&](Emitter& e) {
+        Val from = e.buf(0), to = e.buf(1);
+        e.for_vectors(e.dim(bytes), 64, [&](Val at, int n, Val mask) { e.store(DType::kU8, e.load(DType::kU8, e.at(from, at), n, mask), e.at(to, at), mask); });
+        e.ret();
+      });
+      c.buffers = {have, copy};
+      c.scalars = scalars;
+      Node n;
+      n.name = port;
+      LATHE_CHECK(call(n, std::move(c)));
+      plan.instrs.back().op = "Copy";
+    }
+  }
+  // Lifetimes, counted on the roots.
+  for (PlanBuffer& b : plan.buffers) {
+    b.first = INT32_MAX;
+    b.last = -1;
+  }
+  for (size_t i = 0; i < plan.instrs.size(); ++i)
+    for (const BufferId b : plan.instrs[i].buffers) {
+      if (b == kNone) continue;
+      for (BufferId x = b;; x = plan.buffers[static_cast<size_t>(x)].index) {
+        PlanBuffer& p = plan.buffers[static_cast<size_t>(x)];
+        p.first = std::min(p.first, static_cast<int32_t>(i));
+        p.last = std::max(p.last, static_cast<int32_t>(i));
+        if (p.place != PlanBuffer::Place::kAlias) break;
+      }
+    }
+  for (PlanBuffer& b : plan.buffers)
+    if (b.last < 0) b.first = b.last = 0;
+  // The arena, where every size in it is known now.
+  std::vector<ArenaItem> items;
+  std::vector<size_t> owners;
+  bool all_known = true;
+  for (size_t i = 0; i < plan.buffers.size(); ++i) {
+    const PlanBuffer& b = plan.buffers[i];
+    if (b.place != PlanBuffer::Place::kArena) continue;
+    const auto bytes = impl_->buffer_bytes[i].as_const();
+    all_known &= bytes.has_value();
+    items.push_back({bytes.value_or(0) + 64, b.align, b.first, b.last});
+    owners.push_back(i);
+  }
+  if (all_known) {
+    std::vector<int64_t> offsets(items.size());
+    plan.arena_bytes = plan_arena(items, offsets);
+    for (size_t i = 0; i < owners.size(); ++i) plan.buffers[owners[i]].offset = impl_->constant(offsets[i]);
+  }
+  kernels = std::move(impl_->kernels);
+  return std::move(plan);
+}
+
+}  // namespace lathe::codegen

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+// Elementary functions on vectors, and elementwise programs. Error bounds are checked by tests/codegen_math.cpp.
+// Polynomials for exp, log and tanh: S. Moshier, Cephes (single precision).
+#include <array>
+
+#include "codegen/emitter.h"
+
+namespace lathe::codegen {
+
+namespace {
+
+struct Helper {
+  Emitter& e;
+  int n;
+  Val c(double v) { return e.constant(DType::kF32, v, n); }
+  Val ci(int64_t v) { return e.constant_int(DType::kI32, v, n); }
+  llvm::Type* ints() { return e.vec(DType::kI32, n); }
+  llvm::Type* floats() { return e.vec(DType::kF32, n); }
+  // Clamps that keep NaN: an unordered compare is false and leaves x.
+  Val at_most(Val x, double hi) { return e.b.CreateSelect(e.b.CreateFCmpOGT(x, c(hi)), c(hi), x); }
+  Val at_least(Val x, double lo) { return e.b.CreateSelect(e.b.CreateFCmpOLT(x, c(lo)), c(lo), x); }
+  template <size_t N>
+  Val poly(Val x, const std::array<double, N>& k) {
+    Val r = c(k[0]);
+    for (size_t i = 1; i < N; ++i) r = e.fma(r, x, c(k[i]));
+    return r;
+  }
+};
+
+int lane_count(Val v) {
+  const auto* t = llvm::dyn_cast<llvm::FixedVectorType>(v->getType());
+  return t ? static_cast<int>(t->getNumElements()) : 1;
+}
+
+}  // namespace
+
+Val Emitter::exp(Val x) {
+  Helper h{*this, lane_count(x)};
+  x = h.at_least(h.at_most(x, 90.0), -105.0);
+  // Adding 1.5 * 2^23 rounds to an integer, whose bits then lie in the low mantissa: no conversion of NaN to int.
+  constexpr double kMagic = 12582912.0;
+  constexpr int64_t kMagicBits = 0x4b400000;
+  Val shifted = fma(x, h.c(1.44269504088896341), h.c(kMagic));
+  Val k = b.CreateSub(b.CreateBitCast(shifted, h.ints()), h.ci(kMagicBits));
+  Val kf = b.CreateFSub(shifted, h.c(kMagic));
+  Val r = fma(kf, h.c(-0.693359375), x);
+  r = fma(kf, h.c(2.12194440e-4), r);
+  Val q = h.poly(r, std::array{1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1});
+  q = fma(b.CreateFMul(q, r), r, b.CreateFAdd(r, h.c(1)));
+  // 2^k in two factors: k reaches from below the smallest denormal to above the largest float.
+  Val half = b.CreateAShr(k, h.ci(1));
+  auto power = [&](Val i) { return b.CreateBitCast(b.CreateShl(b.CreateAdd(i, h.ci(127)), h.ci(23)), h.floats()); };
+  return b.CreateFMul(b.CreateFMul(q, power(half)), power(b.CreateSub(k, half)));
+}
+
+Val Emitter::log(Val x) {
+  Helper h{*this, lane_count(x)};
+  Val tiny = b.CreateFCmpOLT(x, h.c(1.17549435e-38));
+  Val scaled = b.CreateSelect(tiny, b.CreateFMul(x, h.c(8388608.0)), x);
+  Val bits = b.CreateBitCast(scaled, h.ints());
+  // Mantissa in [sqrt(1/2), sqrt(2)): subtracting sqrt(1/2)'s bits makes the exponent field round down there.
+  constexpr int64_t kSqrtHalf = 0x3f3504f3;
+  Val offset = b.CreateSub(bits, h.ci(kSqrtHalf));
+  Val k = b.CreateAShr(offset, h.ci(23));
+  Val m = b.CreateBitCast(b.CreateSub(bits, b.CreateShl(k, h.ci(23))), h.floats());
+  Val kf = b.CreateSIToFP(b.CreateSub(k, b.CreateSelect(tiny, h.ci(23), h.ci(0))), h.floats());
+  Val f = b.CreateFSub(m, h.c(1));
+  Val z = b.CreateFMul(f, f);
+  Val y = h.poly(f, std::array{7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1});
+  y = b.CreateFMul(b.CreateFMul(y, f), z);
+  y = fma(kf, h.c(-2.12194440e-4), y);
+  y = fma(h.c(-0.5), z, y);
+  Val r = fma(kf, h.c(0.693359375), b.CreateFAdd(f, y));
+  const double inf = std::numeric_limits<double>::infinity();
+  r = b.CreateSelect(b.CreateFCmpOEQ(x, h.c(inf)), x, r);
+  r = b.CreateSelect(b.CreateFCmpOEQ(x, h.c(0)), h.c(-inf), r);
+  return b.CreateSelect(b.CreateFCmpULT(x, h.c(0)), h.c(std::numeric_limits<double>::quiet_NaN()), r);
+}
+
+Val Emitter::erf(Val x) {
+  // Odd rational minimax on |x| <= 3.8325, beyond which erf rounds to 1.
+  Helper h{*this, lane_count(x)};
+  x = h.at_least(h.at_most(x, 3.832506856900711), -3.832506856900711);
+  Val z = b.CreateFMul(x, x);
+  Val p = h.poly(z, std::array{0.00022905065861350646, 0.0034082910107109506, 0.050955695062380861, 0.18520832239976145, 1.128379143519084});
+  Val q = h.poly(z, std::array{-1.1791602954361697e-7, 0.000023547966471313185, 0.0010179625278914885, 0.014070470171167667, 0.11098505178285362, 0.49746925110067538, 1.0});
+  return b.CreateFDiv(b.CreateFMul(x, p), q);
+}
+
+Val Emitter::tanh(Val x) {
+  Helper h{*this, lane_count(x)};
+  Val z = b.CreateFMul(x, x);
+  Val small = fma(b.CreateFMul(h.poly(z, std::array{-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1}), z), x, x);
+  Val a = b.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, x);
+  Val t = exp(b.CreateFMul(h.at_most(a, 9.5), h.c(2)));
+  Val big = b.CreateFSub(h.c(1), b.CreateFDiv(h.c(2), b.CreateFAdd(t, h.c(1))));
+  big = b.CreateBinaryIntrinsic(llvm::Intrinsic::copysign, big, x);
+  Val r = b.CreateSelect(b.CreateFCmpOLT(a, h.c(0.625)), small, big);
+  return b.CreateSelect(b.CreateFCmpUNO(x, x), x, r);
+}
+
+namespace {
+
+// Emits one step of a program; `n` lanes.
+struct StepEmitter {
+  Emitter& e;
+  const Program& program;
+  std::span<const Val> inputs;
+  int n;
+  Vals values;
+
+  Val operand(int i) { return values[static_cast<size_t>(i)]; }
+  DType type_of(int i) { return program.steps[static_cast<size_t>(i)].dtype; }
+
+  Val intrinsic(llvm::Intrinsic::ID id, Val x) { return e.b.CreateUnaryIntrinsic(id, x); }
+
+  /// A function without a vector form: one call a lane into the long-tail library (linked when compiled).
+  Val per_lane(const char* name, DType t, std::initializer_list<Val> args) {
+    auto* scalar = e.type(t);
+    std::vector<llvm::Type*> types(args.size(), scalar);
+    const std::string symbol = std::string("lathe_") + name + "_" + std::string(dtype_name(t));
+    auto callee = e.module->getOrInsertFunction(symbol, llvm::FunctionType::get(scalar, types, false));
+    if (n == 1) return e.b.CreateCall(callee, std::vector<Val>(args));
+    Val result = llvm::PoisonValue::get(e.vec(t, n));
+    for (uint64_t i = 0; i < static_cast<uint64_t>(n); ++i) {
+      std::vector<Val> lane;
+      for (Val a : args) lane.push_back(e.b.CreateExtractElement(a, i));
+      result = e.b.CreateInsertElement(result, e.b.CreateCall(callee, lane), i);
+    }
+    return result;
+  }
+
+  Val guarded_divisor(Val y, DType t) {  // integer division by zero yields 0: divide by 1, select later
+    return e.b.CreateSelect(e.b.CreateICmpEQ(y, e.constant_int(t, 0, n)), e.constant_int(t, 1, n), y);
+  }
+  Val int_div(Val x, Val y, DType t, bool remainder) {
+    Val d = guarded_divisor(y, t);
+    Val zero = e.constant_int(t, 0, n);
+    if (!dtype_info(t).is_signed) {
+      Val r = remainder ? e.b.CreateURem(x, d) : e.b.CreateUDiv(x, d);
+      return e.b.CreateSelect(e.b.CreateICmpEQ(y, zero), zero, r);
+    }
+    // INT_MIN / -1 overflows: dividing by -1 is a negation.
+    Val minus = e.b.CreateICmpEQ(y, e.constant_int(t, -1, n));
+    Val safe = e.b.CreateSelect(minus, e.constant_int(t, 1, n), d);
+    Val r = remainder ? e.b.CreateSelect(minus, zero, e.b.CreateSRem(x, safe))
+                      : e.b.CreateSelect(minus, e.b.CreateNeg(x), e.b.CreateSDiv(x, safe));
+    return e.b.CreateSelect(e.b.CreateICmpEQ(y, zero), zero, r);
+  }
+
+  Val power(Val x, const Step& s, DType t) {
+    const Step& exponent = program.steps[static_cast<size_t>(s.b)];
+    if (exponent.prim == Prim::kConstant && t == DType::kF32) {
+      const double k = exponent.value;
+      if (k == 2) return e.b.CreateFMul(x, x);
+      if (k == 3) return e.b.CreateFMul(e.b.CreateFMul(x, x), x);
+      if (k == 1) return x;
+      if (k == -1) return e.b.CreateFDiv(e.constant(t, 1, n), x);
+    }
+    return per_lane("pow", t, {x, operand(s.b)});
+  }
+
+  Val cast(Val x, DType from, DType to) {
+    if (from == to) return x;
+    auto* type = e.vec(to, n);
+    const auto &f = dtype_info(from), &g = dtype_info(to);
+    if (to == DType::kBool)
+      return f.is_float ? e.b.CreateFCmpUNE(x, e.constant(from, 0, n)) : e.b.CreateICmpNE(x, e.constant_int(from, 0, n));
+    if (f.is_float && g.is_float) return g.bits < f.bits ? e.b.CreateFPTrunc(x, type) : e.b.CreateFPExt(x, type);
+    if (f.is_float) {
+      // Through i64, then wrapped: what C's (int8_t)(int64_t)x gives; the conversion itself saturates.
+      const bool wide = g.bits == 64;
+      auto* via = wide ? type : e.vec(DType::kI64, n);
+      const auto id = to == DType::kU64 ? llvm::Intrinsic::fptoui_sat : llvm::Intrinsic::fptosi_sat;
+      if (g.bits == 32 && g.is_signed) return e.b.CreateIntrinsic(id, {type, x->getType()}, {x});
+      Val i = e.b.CreateIntrinsic(id, {via, x->getType()}, {x});
+      return wide ? i : e.b.CreateTrunc(i, type);
+    }
+    if (g.is_float) return f.is_signed && from != DType::kBool ? e.b.CreateSIToFP(x, type) : e.b.CreateUIToFP(x, type);
+    return e.b.CreateIntCast(x, type, f.is_signed && from != DType::kBool);
+  }
+
+  Val step(const Step& s) {
+    auto& b = e.b;
+    const DType t = s.prim == Prim::kConstant || s.prim == Prim::kInput ? s.dtype : type_of(s.a);
+    const bool fp = dtype_info(t).is_float;
+    const bool sign = dtype_info(t).is_signed;
+    Val x = s.a >= 0 ? operand(s.a) : nullptr;
+    Val y = s.b >= 0 ? operand(s.b) : nullptr;
+    switch (s.prim) {
+      case Prim::kInput: return inputs[static_cast<size_t>(s.integer)];
+      case Prim::kConstant: return dtype_info(s.dtype).is_float ? e.constant(s.dtype, s.value, n) : e.constant_int(s.dtype, s.integer, n);
+      case Prim::kAdd: return fp ? b.CreateFAdd(x, y) : b.CreateAdd(x, y);
+      case Prim::kSub: return fp ? b.CreateFSub(x, y) : b.CreateSub(x, y);
+      case Prim::kMul: return fp ? b.CreateFMul(x, y) : b.CreateMul(x, y);
+      case Prim::kDiv: return fp ? b.CreateFDiv(x, y) : int_div(x, y, t, false);
+      case Prim::kFmod: return fp ? per_lane("fmod", t, {x, y}) : int_div(x, y, t, true);
+      case Prim::kMod: {
+        Val r = fp ? per_lane("fmod", t, {x, y}) : int_div(x, y, t, true);
+        if (!sign) return r;
+        // Sign of the divisor: add it where the remainder has the other sign.
+        if (fp) {
+          Val zero = e.constant(t, 0, n);
+          Val wrong = b.CreateAnd(b.CreateFCmpUNE(r, zero), b.CreateXor(b.CreateFCmpOLT(r, zero), b.CreateFCmpOLT(y, zero)));
+          return b.CreateSelect(wrong, b.CreateFAdd(r, y), r);
+        }
+        Val zero = e.constant_int(t, 0, n);
+        Val wrong = b.CreateAnd(b.CreateICmpNE(r, zero), b.CreateXor(b.CreateICmpSLT(r, zero), b.CreateICmpSLT(y, zero)));
+        return b.CreateSelect(wrong, b.CreateAdd(r, y), r);
+      }
+      case Prim::kPow: return fp ? power(x, s, t) : per_lane("pow", t, {x, y});
+      case Prim::kMin: return fp ? e.fmin(x, y) : b.CreateBinaryIntrinsic(sign ? llvm::Intrinsic::smin : llvm::Intrinsic::umin, x, y);
+      case Prim::kMax: return fp ? e.fmax(x, y) : b.CreateBinaryIntrinsic(sign ? llvm::Intrinsic::smax : llvm::Intrinsic::umax, x, y);
+      case Prim::kNeg: return fp ? b.CreateFNeg(x) : b.CreateNeg(x);
+      case Prim::kAbs:
+        if (fp) return intrinsic(llvm::Intrinsic::fabs, x);
+        return sign ? b.CreateBinaryIntrinsic(llvm::Intrinsic::abs, x, b.getFalse()) : x;
+      case Prim::kSign: {
+        if (fp) {
+          Val one = e.constant(t, 1, n), zero = e.constant(t, 0, n);
+          Val r = b.CreateSelect(b.CreateFCmpOLT(x, zero), e.constant(t, -1, n), x);  // keeps 0 and NaN
+          return b.CreateSelect(b.CreateFCmpOGT(x, zero), one, r);
+        }
+        Val one = e.constant_int(t, 1, n), zero = e.constant_int(t, 0, n);
+        Val r = sign ? b.CreateSelect(b.CreateICmpSLT(x, zero), e.constant_int(t, -1, n), zero) : zero;
+        return b.CreateSelect(sign ? b.CreateICmpSGT(x, zero) : b.CreateICmpUGT(x, zero), one, r);
+      }
+      case Prim::kFloor: return fp ? intrinsic(llvm::Intrinsic::floor, x) : x;
+      case Prim::kCeil: return fp ? intrinsic(llvm::Intrinsic::ceil, x) : x;
+      case Prim::kRound: return fp ? intrinsic(llvm::Intrinsic::rint, x) : x;
+      case Prim::kTrunc: return fp ? intrinsic(llvm::Intrinsic::trunc, x) : x;
+      case Prim::kSqrt: return intrinsic(llvm::Intrinsic::sqrt, x);
+      case Prim::kExp: return t == DType::kF32 ? e.exp(x) : per_lane("exp", t, {x});
+      case Prim::kLog: return t == DType::kF32 ? e.log(x) : per_lane("log", t, {x});
+      case Prim::kErf: return t == DType::kF32 ? e.erf(x) : per_lane("erf", t, {x});
+      case Prim::kTanh: return t == DType::kF32 ? e.tanh(x) : per_lane("tanh", t, {x});
+      case Prim::kReciprocal: return b.CreateFDiv(e.constant(t, 1, n), x);
+      case Prim::kSin: case Prim::kCos: case Prim::kTan: case Prim::kAsin: case Prim::kAcos: case Prim::kAtan:
+      case Prim::kSinh: case Prim::kCosh: case Prim::kAsinh: case Prim::kAcosh: case Prim::kAtanh:
+        return per_lane(std::string(prim_info(s.prim).name).c_str(), t, {x});
+      case Prim::kEq: return fp ? b.CreateFCmpOEQ(x, y) : b.CreateICmpEQ(x, y);
+      case Prim::kLt: return fp ? b.CreateFCmpOLT(x, y) : sign ? b.CreateICmpSLT(x, y) : b.CreateICmpULT(x, y);
+      case Prim::kLe: return fp ? b.CreateFCmpOLE(x, y) : sign ? b.CreateICmpSLE(x, y) : b.CreateICmpULE(x, y);
+      case Prim::kAnd: return b.CreateAnd(x, y);
+      case Prim::kOr: return b.CreateOr(x, y);
+      case Prim::kXor: return b.CreateXor(x, y);
+      case Prim::kNot: return b.CreateNot(x);
+      case Prim::kShl: case Prim::kShr: {
+        // Shifting by the width or more gives 0, not LLVM's poison.
+        Val width = e.constant_int(t, dtype_bits(t), n);
+        Val inside = b.CreateICmpULT(y, width);
+        Val by = b.CreateSelect(inside, y, e.constant_int(t, 0, n));
+        Val r = s.prim == Prim::kShl ? b.CreateShl(x, by) : sign ? b.CreateAShr(x, by) : b.CreateLShr(x, by);
+        return b.CreateSelect(inside, r, e.constant_int(t, 0, n));
+      }
+      case Prim::kIsNaN: return fp ? b.CreateFCmpUNO(x, x) : e.constant_int(DType::kBool, 0, n);
+      case Prim::kIsInf:
+        return fp ? b.CreateFCmpOEQ(intrinsic(llvm::Intrinsic::fabs, x), e.constant(t, std::numeric_limits<double>::infinity(), n)) : e.constant_int(DType::kBool, 0, n);
+      case Prim::kSelect: return b.CreateSelect(x, y, operand(s.c));
+      case Prim::kCast: return cast(x, t, s.dtype);
+    }
+    return x;
+  }
+};
+
+}  // namespace
+
+Val Emitter::program(const Program& p, std::span<const Val> inputs, int n) {
+  StepEmitter emitter{*this, p, inputs, n, {}};
+  for (const Step& s : p.steps) emitter.values.push_back(emitter.step(s));
+  return emitter.values[static_cast<size_t>(p.results[0])];
+}
+
+}  // namespace lathe::codegen
