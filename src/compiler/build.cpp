@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+// The whole path: model file → graph → passes → plan and code for each target → engine.
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <set>
+
+#include "base/cpu_features.h"
+#include "codegen/lowering.h"
+#include "engine/engine.h"
+#include "engine/trust.h"
+#include "engine/write.h"
+#include "import/import.h"
+#include "lathe/compiler.hpp"
+#include "passes/passes.h"
+#include "target/target.h"
+
+namespace lathe::compiler {
+
+namespace {
+
+constexpr const char* kVersion = "0.1.0";
+
+Failure to_failure(const Error& e) { return {static_cast<int>(e.code), e.message}; }
+
+template <class T>
+std::unexpected<Failure> forward(const lathe::Result<T>& r) {
+  return std::unexpected(to_failure(r.error()));
+}
+
+/// Measures stages and passes on what the caller wants to see of them.
+class Stages {
+ public:
+  Stages(const BuildOptions& options, BuildReport& report) : options_(options), report_(report) {}
+  /// False if the caller asks to stop.
+  bool start(const char* stage) {
+    close();
+    stage_ = stage;
+    begin_ = Clock::now();
+    return at(0);
+  }
+  bool at(double done) const { return !options_.progress || options_.progress(stage_, done); }
+  void close() {
+    if (stage_) report_.seconds.emplace_back(stage_, std::chrono::duration<double>(Clock::now() - begin_).count());
+    stage_ = nullptr;
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  const BuildOptions& options_;
+  BuildReport& report_;
+  const char* stage_ = nullptr;
+  Clock::time_point begin_;
+};
+
+lathe::Error interrupted() { return {Code::kInterrupted, "interrupted; nothing was written"}; }
+
+/// "1x3x224x224", symbolic parts by name: "batchx3x224x224" is ambiguous only where a name holds an x, so commas are
+/// taken too: "batch,3,224,224". "" is a scalar.
+lathe::Result<Shape> parse_shape(const std::string& input, const std::string& text) {
+  Shape shape;
+  const char separator = text.find(',') != std::string::npos ? ',' : 'x';
+  size_t at = 0;
+  while (at < text.size()) {
+    size_t end = text.find(separator, at);
+    // A name that holds an x ("max_len x 64" is written with commas): digits before the separator end a number.
+    if (end == std::string::npos) end = text.size();
+    const auto d = parse_dim(text.substr(at, end - at));
+    if (!d || (d->is_const() && d->value() < 0))
+      return fail(Code::kUsage, "--shape " + input + "=" + text + ": \"" + text.substr(at, end - at) + "\" is no dimension; write e.g. 1x3x224x224 or batch,3,224,224");
+    shape.push_back(*d);
+    at = end + 1;
+  }
+  return shape;
+}
+
+lathe::Status check_options(const BuildOptions& o) {
+  static const std::set<std::string> kMaths{"strict", "default", "fast"};
+  if (!kMaths.contains(o.math)) return fail(Code::kUsage, "--math " + o.math + ": choose strict, default or fast");
+  if (o.precision != "fp32") return fail(Code::kUnsupported, "--precision " + o.precision + " is not supported yet; fp32 is");
+  if (o.tune != "none") return fail(Code::kUnsupported, "--tune " + o.tune + " is not supported yet; none is (the cost model chooses)");
+  return {};
+}
+
+/// Ranges of symbols from --min-shape, --opt-shape and --max-shape.
+lathe::Status set_ranges(Graph& graph, const BuildOptions& o) {
+  struct Kind {
+    const std::map<std::string, std::string>& shapes;
+    int64_t SymbolRange::* field;
+    const char* flag;
+  };
+  for (const Kind& kind : {Kind{o.min_shapes, &SymbolRange::min, "--min-shape"}, Kind{o.opt_shapes, &SymbolRange::opt, "--opt-shape"}, Kind{o.max_shapes, &SymbolRange::max, "--max-shape"}})
+    for (const auto& [name, text] : kind.shapes) {
+      const auto v = std::find_if(graph.inputs.begin(), graph.inputs.end(), [&](ValueId id) { return graph.value(id).name == name; });
+      if (v == graph.inputs.end()) return fail(Code::kUsage, std::string(kind.flag) + " names \"" + name + "\", which is no input of the model");
+      LATHE_TRY(const Shape wanted, parse_shape(name, text));
+      const Shape& have = graph.value(*v).shape;
+      if (wanted.size() != have.size()) return fail(Code::kUsage, std::string(kind.flag) + " " + name + "=" + text + ": the input has rank " + std::to_string(have.size()));
+      for (size_t i = 0; i < have.size(); ++i) {
+        const std::string symbol = have[i].symbol_name();
+        if (!symbol.empty() && wanted[i].is_const()) graph.symbols[symbol].*(kind.field) = wanted[i].value();
+      }
+    }
+  return {};
+}
+
+lathe::Result<std::unique_ptr<Graph>> load_graph(const std::string& model, const BuildOptions& o) {
+  ImportOptions options;
+  for (const auto& [name, text] : o.shapes) {
+    LATHE_TRY(options.shapes[name], parse_shape(name, text));
+  }
+  LATHE_TRY(auto graph, import_model(model, options));
+  LATHE_CHECK(set_ranges(*graph, o));
+  return graph;
+}
+
+codegen::Math math_of(const BuildOptions& o) {
+  return o.math == "strict" ? codegen::Math::kStrict : o.math == "fast" ? codegen::Math::kFast : codegen::Math::kDefault;
+}
+
+lathe::Status optimise(Graph& graph, const BuildOptions& o) {
+  PassOptions options;
+  options.math = o.math == "strict" ? PassOptions::Math::kStrict : o.math == "fast" ? PassOptions::Math::kFast : PassOptions::Math::kDefault;
+  return optimize(graph, options);
+}
+
+/// What an engine is made of, with the memory that its weights point into.
+struct Built {
+  EngineContents contents;
+  codegen::WeightPool weights;
+  std::unique_ptr<Graph> graph;
+};
+
+lathe::Result<std::unique_ptr<Built>> make(const std::string& model, const BuildOptions& o, BuildReport& report, Stages& stages) {
+  LATHE_CHECK(check_options(o));
+  std::vector<const Target*> wanted;
+  for (const std::string& name : o.targets.empty() ? std::vector<std::string>{"host"} : o.targets) {
+    LATHE_TRY(const Target* t, find_target(name));
+    if (std::find(wanted.begin(), wanted.end(), t) == wanted.end()) wanted.push_back(t);
+  }
+  auto built = std::make_unique<Built>();
+  if (!stages.start("import")) return std::unexpected(interrupted());
+  LATHE_TRY(built->graph, load_graph(model, o));
+  if (!stages.start("optimise")) return std::unexpected(interrupted());
+  LATHE_CHECK(optimise(*built->graph, o));
+  if (o.dump_graph) report.graph_text = print(*built->graph);
+  if (!stages.start("generate")) return std::unexpected(interrupted());
+  codegen::LoweringOptions options;
+  options.math = math_of(o);
+  const int jobs = o.jobs > 0 ? o.jobs : usable_cpus();
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    const double share = 1.0 / static_cast<double>(wanted.size());
+    const double before = share * static_cast<double>(i);
+    codegen::Lowering lowering(*built->graph, *wanted[i], options, built->weights);
+    LATHE_CHECK(lowering.lower_all());
+    std::vector<codegen::Lowering::Kernel> kernels;
+    EngineTarget target;
+    target.name = wanted[i]->name;
+    target.arch = wanted[i]->arch == Arch::kX86_64 ? "x86_64" : "aarch64";
+    target.features.assign(wanted[i]->needs.begin(), wanted[i]->needs.end());
+    LATHE_TRY(target.plan, lowering.finish(kernels));
+    report.kernels += static_cast<int>(target.plan.kernels.size());
+    report.instructions += static_cast<int>(target.plan.instrs.size());
+    if (!stages.at(before + 0.3 * share)) return std::unexpected(interrupted());
+    LATHE_TRY(target.code, codegen::compile_kernels(*wanted[i], std::move(kernels), target.plan, jobs, [&](size_t done, size_t total) {
+                return stages.at(before + share * (0.3 + 0.7 * static_cast<double>(done) / static_cast<double>(total)));
+              }));
+    built->contents.targets.push_back(std::move(target));
+  }
+  built->contents.weights = built->weights.blobs();
+  for (const auto& w : built->contents.weights) report.weight_bytes += static_cast<int64_t>(w.size());
+  built->contents.provenance = {{"lathe", kVersion}, {"math", o.math}, {"precision", o.precision}, {"tune", o.tune}, {"model", built->graph->name}};
+  if (!stages.start("write")) return std::unexpected(interrupted());
+  return built;
+}
+
+}  // namespace
+
+Result<BuildReport> build(const std::string& model, const std::string& engine, const BuildOptions& options) {
+  BuildReport report;
+  Stages stages(options, report);
+  const auto built = make(model, options, report, stages);
+  if (!built) return forward(built);
+  const auto hash = write_engine(engine, (*built)->contents);
+  if (!hash) return forward(hash);
+  report.engine_hash = *hash;
+  if (options.trust)
+    if (const auto s = trust_engine(*hash); !s) return forward(s);
+  std::ifstream file(engine, std::ios::binary | std::ios::ate);
+  report.engine_bytes = static_cast<int64_t>(file.tellg());
+  stages.at(1);
+  stages.close();
+  return report;
+}
+
+Result<std::vector<std::byte>> build_in_memory(const std::string& model, const BuildOptions& options, BuildReport* report_out) {
+  BuildReport report;
+  Stages stages(options, report);
+  const auto built = make(model, options, report, stages);
+  if (!built) return forward(built);
+  auto bytes = serialize_engine((*built)->contents);
+  if (!bytes) return forward(bytes);
+  report.engine_bytes = static_cast<int64_t>(bytes->size());
+  stages.at(1);
+  stages.close();
+  if (report_out) *report_out = std::move(report);
+  return std::move(*bytes);
+}
+
+std::vector<TargetInfo> targets() {
+  std::vector<TargetInfo> list;
+  bool found_default = false;
+  for (const Target& t : all_targets()) {
+    TargetInfo i;
+    i.name = t.name;
+    i.arch = t.arch == Arch::kX86_64 ? "x86_64" : "aarch64";
+    i.needs.assign(t.needs.begin(), t.needs.end());
+    i.runs_here = lathe::runs_here(t);
+    i.is_host_default = i.runs_here && !found_default;
+    found_default |= i.runs_here;
+    list.push_back(std::move(i));
+  }
+  return list;
+}
+
+Result<std::string> graph_text(const std::string& model, const BuildOptions& options, bool optimised) {
+  auto graph = load_graph(model, options);
+  if (!graph) return forward(graph);
+  if (optimised)
+    if (const auto s = optimise(**graph, options); !s) return forward(s);
+  return print(**graph);
+}
+
+}  // namespace lathe::compiler
