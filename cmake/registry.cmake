@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 
-# lathe_registry(<list> <entry macro> <folder> [REQUIRES <text>])
-# Writes generated/<list>.inc with one line `<entry macro>(<stem>)` for each <folder>/<stem>.cpp, sorted by name. Files
-# that start with `_` are left out, as are those without REQUIRES in their text. The list is rewritten (and what
-# includes it recompiled) only when its content changes.
-function(lathe_registry list entry folder)
-  cmake_parse_arguments(arg "" "REQUIRES" "" ${ARGN})
+# lathe_registry(<list> <entry macro> <folder> <prefix>)
+# Writes generated/<list>.inc with one line `<entry macro>(<stem>)` for each <folder>/<stem>.cpp that has
+# `<prefix><stem>(` in its text, sorted by name. Files that start with `_` are never listed. The list is rewritten (and
+# what includes it recompiled) only when its content changes.
+function(lathe_registry list entry folder prefix)
   file(GLOB files CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.cpp)
   set(stems)
   foreach(file IN LISTS files)
@@ -13,13 +12,11 @@ function(lathe_registry list entry folder)
     if(stem MATCHES "^_")
       continue()
     endif()
-    if(arg_REQUIRES)
-      file(READ ${file} text)
-      string(FIND "${text}" "${arg_REQUIRES}" at)
-      if(at EQUAL -1)
-        set_property(DIRECTORY ${CMAKE_SOURCE_DIR} APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
-        continue()
-      endif()
+    file(READ ${file} text)
+    string(FIND "${text}" "${prefix}${stem}(" at)
+    if(at EQUAL -1)  # a helper, or not written yet: look again when it changes
+      set_property(DIRECTORY ${CMAKE_SOURCE_DIR} APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+      continue()
     endif()
     list(APPEND stems ${stem})
   endforeach()
@@ -31,7 +28,7 @@ function(lathe_registry list entry folder)
   file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/generated/${list}.inc CONTENT "${content}" @ONLY)
 endfunction()
 
-lathe_registry(ops_list LATHE_OP_ENTRY src/ops REQUIRES "const OpInfo& op_")
-lathe_registry(rules_list LATHE_RULE_ENTRY src/rewrite/rules)
-lathe_registry(lower_list LATHE_LOWER_ENTRY src/codegen/lower)
-lathe_registry(commands_list LATHE_COMMAND_ENTRY src/cli/commands)
+lathe_registry(ops_list LATHE_OP_ENTRY src/ops op_)
+lathe_registry(rules_list LATHE_RULE_ENTRY src/rewrite/rules rule_)
+lathe_registry(lower_list LATHE_LOWER_ENTRY src/codegen/lower lower_)
+lathe_registry(commands_list LATHE_COMMAND_ENTRY src/cli/commands add_)

@@ -27,7 +27,8 @@ LAYERS: dict[str, set[str]] = {
 }
 LAYERS["compiler"] = set(LAYERS) | {"lathe"}
 LAYERS["serve"] = {"base", "engine", "runtime", "sdk", "lathe"}
-LAYERS["cli"] = set(LAYERS) | {"lathe"}
+# It loads the compiler library when needed and sees only the table of its functions.
+LAYERS["cli"] = {"base", "engine", "runtime", "sdk", "serve", "compiler", "lathe"}
 
 # Outside libraries, by the start of the include: the only folders that may see them.
 LIBRARIES: dict[str, set[str]] = {
