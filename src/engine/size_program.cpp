@@ -79,6 +79,7 @@ Status size_evaluate(const Plan& plan, ExprId id, const Sizes& symbols, Sizes& o
     out.value[i] = *v;
     return {};
   }
+  out.known[i] = 0;
   return fail(Code::kUsage, "the size " + size_format(plan, id) + " cannot be computed (it is too large or divides by "
                             "zero); bind smaller shapes");
 }
