@@ -10,4 +10,4 @@ cmake --build --preset "$preset" --target lean_tests -- -j "${JOBS:-$(nproc)}"
 # Memory that a test asks for and cannot get is a null pointer, as it is on a device.
 export ASAN_OPTIONS=allocator_may_return_null=1:detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1
 ctest --test-dir "build/$preset" --output-on-failure --no-tests=error -LE '^full$' \
-  -L '^(base|engine|runtime|ir|import)$' -j "${JOBS:-$(nproc)}"
+  -L '^(base|engine|runtime|ir|ops|import|rewrite|passes)$' -j "${JOBS:-$(nproc)}"
