@@ -197,10 +197,10 @@ Result<std::vector<std::byte>> link(const Target& t, const std::vector<llvm::Sma
   std::vector<std::byte> blob;
   uint64_t base = 0;
   for (const auto& s : elf->sections()) {
-    const auto name = s.getName();
+    auto name = s.getName();
     if (!name) continue;
     if (*name == ".blob") {
-      const auto contents = s.getContents();
+      auto contents = s.getContents();
       if (!contents) return fail(Code::kFailed, "the linked kernels cannot be read");
       base = s.getAddress();
       const auto* p = reinterpret_cast<const std::byte*>(contents->data());
@@ -213,8 +213,8 @@ Result<std::vector<std::byte>> link(const Target& t, const std::vector<llvm::Sma
   }
   std::map<std::string, uint64_t> entries;
   for (const auto& s : elf->symbols()) {
-    const auto name = s.getName();
-    const auto address = s.getAddress();
+    auto name = s.getName();
+    auto address = s.getAddress();
     if (name && address) entries[name->str()] = *address - base;
   }
   for (PlanKernel& k : plan.kernels) {
