@@ -204,16 +204,27 @@ Val Emitter::lane_mask(Val count, int n) {
   return b.CreateICmpSLT(llvm::ConstantVector::get(ids), splat(limit, n));
 }
 
-Val Emitter::fmax(Val x, Val y) {
-  // Written as compares, since x86 has no maximum that propagates NaN: a NaN x is kept by the second select.
-  Val m = b.CreateSelect(b.CreateFCmpOGT(x, y), x, y);
-  return b.CreateSelect(b.CreateFCmpUNO(x, x), x, m);
+namespace {
+
+bool is_number(Val v) {
+  const auto* c = llvm::dyn_cast<llvm::Constant>(v);
+  const auto* f = c ? llvm::dyn_cast_or_null<llvm::ConstantFP>(c->getType()->isVectorTy() ? c->getSplatValue() : c) : nullptr;
+  return f && !f->isNaN();
 }
 
-Val Emitter::fmin(Val x, Val y) {
-  Val m = b.CreateSelect(b.CreateFCmpOLT(x, y), x, y);
-  return b.CreateSelect(b.CreateFCmpUNO(x, x), x, m);
+// x86 has no maximum that propagates NaN. Where one side is a number, a compare-and-select that yields the other side
+// on an unordered compare is one instruction; else a NaN x is put back by a second select.
+Val extremum(Emitter& e, llvm::CmpInst::Predicate better, Val x, Val y) {
+  if (is_number(x)) std::swap(x, y);
+  if (is_number(y)) return e.b.CreateSelect(e.b.CreateFCmp(better, y, x), y, x);
+  Val m = e.b.CreateSelect(e.b.CreateFCmp(better, x, y), x, y);
+  return e.b.CreateSelect(e.b.CreateFCmpUNO(x, x), x, m);
 }
+
+}  // namespace
+
+Val Emitter::fmax(Val x, Val y) { return extremum(*this, llvm::CmpInst::FCMP_OGT, x, y); }
+Val Emitter::fmin(Val x, Val y) { return extremum(*this, llvm::CmpInst::FCMP_OLT, x, y); }
 
 namespace {
 
