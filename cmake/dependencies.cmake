@@ -28,6 +28,13 @@ if(LATHE_COMPILER)
   add_library(dep_cli11 INTERFACE)
   target_include_directories(dep_cli11 SYSTEM INTERFACE ${CLI11_INCLUDE})
 
+  # By hand: Debian's libzip-config.cmake asks for tools that the development package does not have.
+  find_path(ZIP_INCLUDE zip.h REQUIRED)
+  find_library(ZIP_LIBRARY zip REQUIRED)
+  add_library(dep_zip INTERFACE)
+  target_include_directories(dep_zip SYSTEM INTERFACE ${ZIP_INCLUDE})
+  target_link_libraries(dep_zip INTERFACE ${ZIP_LIBRARY})
+
   find_package(JPEG REQUIRED)
   find_package(PNG REQUIRED)
   find_package(ZLIB REQUIRED)

@@ -53,9 +53,9 @@ Status Output::flush() {
 }
 
 void report(const Output& out, const Error& error) {
-  if (error.code != Code::kOk)
-    fmt::print(stderr, "{}error:{} {}\n", stderr_colour() ? "\033[1;31m" : "", stderr_colour() ? "\033[0m" : "",
-               error.message);
+  if (error.message.empty()) return;  // the command has said it already
+  fmt::print(stderr, "{}error:{} {}\n", stderr_colour() ? "\033[1;31m" : "", stderr_colour() ? "\033[0m" : "",
+             error.message);
   out.document({{"error", {{"code", static_cast<int>(error.code)}, {"message", error.message}}}});
 }
 
