@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reductions. Dimensions are merged into alternating kept and reduced groups. Where the innermost group is reduced, the
+// rows form: vectors run along it and their lanes are summed at the end. Where it is kept, the columns form: vectors run
+// over outputs and the reduced groups are loops around them. The order of summation follows from the shape alone.
+#include "ops/reduce.h"
+
+#include <algorithm>
+#include <array>
+
+#include "codegen/blocks.h"
+#include "codegen/lower/lower.h"
+#include "codegen/numeric.h"
+
+namespace lathe::codegen {
+
+namespace {
+
+constexpr int kAccumulators = 8;
+
+struct Group {
+  Dim extent, stride;  ///< in the input, elements
+};
+
+enum class Kind : uint8_t { kSum, kMean, kMax, kMin, kProd, kSumSquare, kL1, kL2, kLogSum, kLogSumExp };
+constexpr std::array<std::string_view, 10> kKinds{"sum", "mean", "max", "min", "prod", "sum_square", "l1", "l2", "log_sum", "log_sum_exp"};
+
+struct ReduceEmitter {
+  Emitter& e;
+  Numeric num;
+  Kind kind;
+  const std::vector<Group>& loops;  ///< reduced groups that are loops, outermost first
+  Dim count;                        ///< elements reduced into one
+
+  /// What the passes over the data accumulate: log_sum_exp has one for the maximum and one for the sum.
+  enum class Pass : uint8_t { kOnly, kTop, kExpSum };
+
+  Val neutral(Pass pass, int n) {
+    if (pass == Pass::kTop || kind == Kind::kMax) return num.lowest(n);
+    if (kind == Kind::kMin) return num.highest(n);
+    return num.constant(kind == Kind::kProd ? 1 : 0, n);
+  }
+  Val step(Pass pass, Val acc, Val x, Val top) {
+    if (pass == Pass::kTop) return num.max(x, acc);
+    if (pass == Pass::kExpSum) return e.b.CreateFAdd(acc, e.exp(e.b.CreateFSub(x, top)));
+    switch (kind) {
+      case Kind::kMax: return num.max(x, acc);
+      case Kind::kMin: return num.min(x, acc);
+      case Kind::kProd: return num.mul(acc, x);
+      case Kind::kSumSquare:
+      case Kind::kL2: return num.muladd(x, x, acc);
+      case Kind::kL1: return num.add(acc, num.abs(x));
+      default: return num.add(acc, x);
+    }
+  }
+  Val join(Pass pass, Val a, Val b) {
+    if (pass == Pass::kTop || kind == Kind::kMax) return num.max(a, b);
+    if (kind == Kind::kMin && pass == Pass::kOnly) return num.min(a, b);
+    if (kind == Kind::kProd) return num.mul(a, b);
+    return num.add(a, b);
+  }
+  /// 0 where a maximum is infinite, so that exp(x - top) is right there too.
+  Val finite(Val top, int n) {
+    Val magnitude = num.abs(top);
+    return e.b.CreateSelect(e.b.CreateFCmpOEQ(magnitude, num.constant(std::numeric_limits<double>::infinity(), n)), num.constant(0, n), top);
+  }
+  Val finish(Val acc, Val top, int n) {
+    switch (kind) {
+      case Kind::kMean: {
+        if (!num.fp()) {  // of nothing: 0
+          Val d = num.from_index(e.imax(e.dim(count), e.i64(1)));
+          return num.div(acc, e.splat(d, n));
+        }
+        return num.div(acc, e.splat(num.from_index(e.dim(count)), n));
+      }
+      case Kind::kL2: return num.sqrt(acc);
+      case Kind::kLogSum: return e.log(acc);
+      case Kind::kLogSumExp: return e.b.CreateFAdd(e.log(acc), top);
+      default: return acc;
+    }
+  }
+
+  /// Runs `inner(base, accumulators)` for every index of `loops`.
+  Vals over(Val base, Vals acc, size_t level, const std::function<Vals(Val, const Vals&)>& inner) {
+    if (level == loops.size()) return inner(base, acc);
+    return e.loop(e.i64(0), e.dim(loops[level].extent), 1, acc, [&](Val i, const Vals& a) {
+      return over(e.add(base, e.mul(i, e.dim(loops[level].stride))), a, level + 1, inner);
+    });
+  }
+  Val load(Val index, int n, Val mask) { return num.load(e.at(e.buf(0), e.mul(index, num.bytes())), n, mask); }
+  Val halve(Pass pass, Vals acc) {
+    while (acc.size() > 1) {
+      Vals next;
+      for (size_t i = 0; i + 1 < acc.size(); i += 2) next.push_back(join(pass, acc[i], acc[i + 1]));
+      if (acc.size() % 2) next.push_back(acc.back());
+      acc = std::move(next);
+    }
+    return acc[0];
+  }
+
+  // --- rows
+
+  Val lanes_of(Pass pass, Val v) {
+    auto n = llvm::cast<llvm::FixedVectorType>(v->getType())->getNumElements();
+    for (; n > 1; n /= 2) {
+      std::vector<int> low, high;
+      for (unsigned i = 0; i < n / 2; ++i) {
+        low.push_back(static_cast<int>(i));
+        high.push_back(static_cast<int>(i + n / 2));
+      }
+      v = join(pass, e.b.CreateShuffleVector(v, low), e.b.CreateShuffleVector(v, high));
+    }
+    return e.b.CreateExtractElement(v, uint64_t{0});
+  }
+
+  /// One pass over the row at `base`: `length` contiguous elements for every index of `loops`.
+  Val row_pass(Pass pass, Val base, const Dim& length, Val top) {
+    const int n = num.lanes();
+    const auto known = length.as_const();
+    const int unroll = known ? static_cast<int>(std::clamp<int64_t>(*known / n, 1, kAccumulators)) : 4;
+    Val tops = top ? e.splat(top, n) : nullptr;
+    Vals acc(static_cast<size_t>(unroll), neutral(pass, n));
+    acc.push_back(neutral(pass, 1));  // of single elements, where the target has no masks
+    acc = over(base, acc, 0, [&](Val at, const Vals& a) {
+      Val size = e.dim(length);
+      const int64_t block = int64_t{unroll} * n;
+      Val blocks = e.mul(e.div(size, e.i64(block)), block);
+      Vals r = e.loop(e.i64(0), blocks, block, a, [&](Val i, const Vals& b) {
+        Vals next = b;
+        for (int u = 0; u < unroll; ++u)
+          next[static_cast<size_t>(u)] = step(pass, b[static_cast<size_t>(u)], load(e.add(e.add(at, i), e.i64(int64_t{u} * n)), n, nullptr), tops);
+        return next;
+      });
+      Val whole = e.b.CreateAnd(size, e.i64(-static_cast<int64_t>(n)));
+      r = e.loop(blocks, whole, n, r, [&](Val i, const Vals& b) {
+        Vals next = b;
+        next[0] = step(pass, b[0], load(e.add(at, i), n, nullptr), tops);
+        return next;
+      });
+      if (e.target.masked_access) {
+        return e.if_else(
+            e.b.CreateICmpSLT(whole, size),
+            [&] {
+              Val mask = e.lane_mask(e.sub(size, whole), n);
+              Vals next = r;
+              next[0] = e.b.CreateSelect(mask, step(pass, r[0], load(e.add(at, whole), n, mask), tops), r[0]);
+              return next;
+            },
+            [&] { return r; });
+      }
+      return e.loop(whole, size, 1, r, [&](Val i, const Vals& b) {
+        Vals next = b;
+        next.back() = step(pass, b.back(), load(e.add(at, i), 1, nullptr), top);
+        return next;
+      });
+    });
+    Val single = acc.back();
+    acc.pop_back();
+    Val r = lanes_of(pass, halve(pass, acc));
+    return e.target.masked_access ? r : join(pass, r, single);
+  }
+
+  Val row(Val base, const Dim& length) {
+    if (kind != Kind::kLogSumExp) return finish(row_pass(Pass::kOnly, base, length, nullptr), nullptr, 1);
+    Val top = finite(row_pass(Pass::kTop, base, length, nullptr), 1);
+    return finish(row_pass(Pass::kExpSum, base, length, top), top, 1);
+  }
+
+  // --- columns
+
+  /// `vectors` vectors of n outputs each from column `at` on.
+  Vals column_pass(Pass pass, Val base, int vectors, int n, Val mask, const Vals& tops) {
+    // Few vectors: some steps of the innermost loop get accumulators of their own, to hide the latency of the addition.
+    const int rows = std::max(1, kAccumulators / vectors);
+    const auto width = static_cast<size_t>(vectors);
+    Vals acc(width * static_cast<size_t>(rows), neutral(pass, n));
+    const Group inner = loops.empty() ? Group{1, 0} : loops.back();
+    std::vector<Group> outer = loops;
+    if (!outer.empty()) outer.pop_back();
+    ReduceEmitter around{e, num, kind, outer, count};
+    acc = around.over(base, acc, 0, [&](Val at, const Vals& a) {
+      Val extent = e.dim(inner.extent), stride = e.dim(inner.stride);
+      const auto accumulate = [&](Val i, const Vals& b, int steps) {
+        Vals next = b;
+        for (int r = 0; r < steps; ++r) {
+          Val line = e.add(at, e.mul(e.add(i, e.i64(r)), stride));
+          for (size_t v = 0; v < width; ++v) {
+            const size_t k = static_cast<size_t>(r) * width + v;
+            next[k] = step(pass, b[k], load(e.add(line, e.i64(static_cast<int64_t>(v) * n)), n, mask), tops.empty() ? nullptr : tops[v]);
+          }
+        }
+        return next;
+      };
+      Val whole = e.mul(e.div(extent, e.i64(rows)), rows);
+      Vals r = e.loop(e.i64(0), whole, rows, a, [&](Val i, const Vals& b) { return accumulate(i, b, rows); });
+      if (rows == 1) return r;
+      return e.loop(whole, extent, 1, r, [&](Val i, const Vals& b) { return accumulate(i, b, 1); });
+    });
+    Vals result;
+    for (size_t v = 0; v < width; ++v) {
+      Vals parts;
+      for (int r = 0; r < rows; ++r) parts.push_back(acc[static_cast<size_t>(r) * width + v]);
+      result.push_back(halve(pass, parts));
+    }
+    return result;
+  }
+
+  Vals columns(Val base, int vectors, int n, Val mask) {
+    Vals tops;
+    if (kind == Kind::kLogSumExp)
+      for (Val t : column_pass(Pass::kTop, base, vectors, n, mask, {})) tops.push_back(finite(t, n));
+    Vals acc = column_pass(kind == Kind::kLogSumExp ? Pass::kExpSum : Pass::kOnly, base, vectors, n, mask, tops);
+    for (size_t v = 0; v < acc.size(); ++v) acc[v] = finish(acc[v], tops.empty() ? nullptr : tops[v], n);
+    return acc;
+  }
+};
+
+}  // namespace
+
+Status lower_reduce(Lowering& lowering, const Node& node) {
+  const auto& op = *node.as<ops::Reduce>();
+  const ValueId in = node.inputs[0], out = node.outputs[0];
+  const Shape& x = lowering.shape(in);
+  const DType type = lowering.dtype(in);
+  const auto* const found = std::find(kKinds.begin(), kKinds.end(), op.kind);
+  const auto kind = static_cast<Kind>(found - kKinds.begin());
+  const bool logarithm = kind == Kind::kLogSum || kind == Kind::kLogSumExp;
+  const bool single = type == DType::kF32 || type == DType::kF16 || type == DType::kBF16;
+  if (!Numeric::supports(type) || (logarithm && !single) || (kind == Kind::kL2 && !Numeric::is_float(type)))
+    return fail(Code::kUnsupported, op.kind + " reduction of " + std::string(dtype_name(type)) + " is not generated yet");
+  if (!node.epilogue.empty()) return fail(Code::kUnsupported, "a reduction takes no epilogue");
+
+  // Alternating groups, outermost first.
+  struct Part {
+    bool reduced;
+    Group group;
+  };
+  std::vector<Part> parts;
+  const auto strides = row_strides(x);
+  Dim count = 1;
+  for (size_t d = 0; d < x.size(); ++d) {
+    const bool reduced = std::find(op.axes.begin(), op.axes.end(), static_cast<int64_t>(d)) != op.axes.end();
+    if (reduced) count = count * x[d];
+    if (x[d].equals(1)) continue;
+    if (!parts.empty() && parts.back().reduced == reduced) parts.back().group = {parts.back().group.extent * x[d], strides[d]};
+    else parts.push_back({reduced, {x[d], strides[d]}});
+  }
+  std::vector<Group> kept, loops;
+  for (const Part& p : parts) (p.reduced ? loops : kept).push_back(p.group);
+  const bool rows = parts.empty() || parts.back().reduced;
+  Group inner{1, 1};  // the contiguous one
+  if (!parts.empty()) {
+    inner = parts.back().group;
+    (rows ? loops : kept).pop_back();
+  }
+  std::vector<Dim> outer;
+  for (const Group& g : kept) outer.push_back(g.extent);
+  const Dim outer_count = product(outer);
+
+  // Tasks: outputs in rows form; blocks of columns otherwise.
+  const int64_t elements = lowering.typical(product(x)), bytes = dtype_bits(type) / 8;
+  const bool small = elements * bytes <= kSmallBytes;
+  const int64_t per_output = std::max<int64_t>(1, elements / std::max<int64_t>(1, lowering.typical(outer_count)));
+  const int64_t per_task = std::max<int64_t>(1, kSmallBytes / 2 / (per_output * bytes));
+  const int lanes = lowering.target.vector_bits / std::max(dtype_bits(type), Numeric::is_float(type) ? 32 : 8);
+  const auto inner_known = inner.extent.as_const();
+  const int vectors = inner_known ? static_cast<int>(std::clamp<int64_t>(*inner_known / lanes, 1, 4)) : 4;
+  const int64_t block = int64_t{vectors} * lanes;
+  const Dim blocks = ceil_div(inner.extent, block);
+  const std::vector<Dim> grid = rows ? std::vector<Dim>{ceil_div(outer_count, per_task)} : std::vector<Dim>{outer_count, blocks};
+
+  std::vector<Dim> dims{inner.extent, outer_count, count, blocks};
+  for (const Group& g : kept) dims.insert(dims.end(), {g.extent, g.stride});
+  for (const Group& g : loops) dims.insert(dims.end(), {g.extent, g.stride});
+  Call call;
+  call.scalars = Lowering::symbolic(dims);
+  call.buffers = {lowering.buffer(in), lowering.buffer(out)};
+  call.tasks = small ? Dim(1) : product(grid);
+  call.kernel = lowering.kernel("reduce", call.scalars, [&](Emitter& e) {
+    ReduceEmitter r{e, {e, type}, kind, loops, count};
+    const auto base_of = [&](Val output) {
+      Val base = e.i64(0), rest = output;
+      for (size_t i = kept.size(); i-- > 0;) {
+        Val extent = e.dim(kept[i].extent);
+        base = e.add(base, e.mul(i == 0 ? rest : e.rem(rest, extent), e.dim(kept[i].stride)));
+        if (i > 0) rest = e.div(rest, extent);
+      }
+      return base;
+    };
+    const auto target = [&](Val index) { return e.at(e.buf(1), e.mul(index, bytes)); };
+    if (rows) {
+      Val from = small ? e.i64(0) : e.mul(e.begin(), per_task);
+      Val to = small ? e.dim(outer_count) : e.imin(e.mul(e.end(), per_task), e.dim(outer_count));
+      e.for_each(from, to, 1, [&](Val output) { r.num.store(r.row(base_of(output), inner.extent), target(output)); });
+    } else {
+      const auto task = [&](const Vals& at) {
+        Val base = base_of(at[0]), width = e.dim(inner.extent), first = e.mul(at[1], block);
+        Val left = e.imin(e.sub(width, first), e.i64(block));
+        const auto body = [&](Val column, int n_vectors, int n, Val mask) {
+          const Vals v = r.columns(e.add(base, column), n_vectors, n, mask);
+          for (int k = 0; k < n_vectors; ++k)
+            r.num.store(v[static_cast<size_t>(k)], target(e.add(e.add(e.mul(at[0], width), column), e.i64(int64_t{k} * n))), mask);
+        };
+        const auto piece = [&] {
+          e.for_vectors(left, lanes, [&](Val i, int n, Val mask) { body(e.add(first, i), 1, n, mask); });
+        };
+        if (inner_known && *inner_known % block == 0) return body(first, vectors, lanes, nullptr);
+        e.if_else(
+            e.b.CreateICmpEQ(left, e.i64(block)),
+            [&] {
+              body(first, vectors, lanes, nullptr);
+              return Vals{};
+            },
+            [&] {
+              piece();
+              return Vals{};
+            });
+      };
+      if (small) for_nest(e, {outer_count, blocks}, task);
+      else for_tasks(e, grid, task);
+    }
+    e.ret();
+  });
+  call.tactic = rows ? "rows" : "columns";
+  return lowering.call(node, std::move(call));
+}
+
+}  // namespace lathe::codegen
