@@ -54,6 +54,6 @@ endif()
 
 add_library(lathe_lean INTERFACE)
 # -Os: nothing in it is hot but generated code, and it makes the runtime a quarter smaller.
-target_compile_options(lathe_lean INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fno-exceptions -fno-rtti -fvisibility=hidden>
+target_compile_options(lathe_lean INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fno-exceptions -fno-rtti>
                                             $<$<CONFIG:Release>:-Os>)
 target_link_libraries(lathe_lean INTERFACE lathe_options)
