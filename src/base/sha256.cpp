@@ -62,3 +62,7 @@ std::optional<Sha256> hash_from_hex(std::string_view hex) {
 }
 
 }  // namespace lathe
+
+/// libsodium's own lives in the object that selects among all its algorithms, and would link every one of them. Weak:
+/// programs that use more of libsodium keep theirs.
+extern "C" __attribute__((weak)) void sodium_misuse(void) { __builtin_trap(); }
