@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "codegen/contraction.h"
+
+#include <algorithm>
+
+namespace lathe::codegen {
+
+int64_t Contraction::taps() const {
+  int64_t n = x.kernel;
+  for (const Axis& a : outer) n *= a.kernel;
+  return n;
+}
+
+Dim Contraction::image_count() const {
+  Dim n = 1;
+  for (const Batch& b : images) n = n * b.extent;
+  return n;
+}
+
+Dim Contraction::lines() const {
+  Dim n = 1;
+  for (const Axis& a : outer) n = n * a.out;
+  return n;
+}
+
+std::vector<Dim> Contraction::dims() const {
+  std::vector<Dim> r = {a_x, a_k, k, columns, w_k, out_image, out_first, x.in, x.out};
+  for (const Batch& b : images) r.insert(r.end(), {b.extent, b.a, b.w});
+  for (size_t i = 0; i < outer.size(); ++i) r.insert(r.end(), {outer[i].in, outer[i].out, a_outer[i], out_outer[i]});
+  return r;
+}
+
+std::string Schedule::str() const { return std::to_string(rows) + "x" + std::to_string(vectors); }
+
+namespace {
+
+/// The number of blocks that `blocks` tasks cover, as the kernel and its caller both compute it.
+struct Blocks {
+  Dim rows, columns;
+};
+
+bool single_line(const Contraction& c) { return c.outer.empty() && c.x.inside; }
+
+Blocks blocks(const Contraction& c, const Schedule& s, int lanes) {
+  const Dim row_units = single_line(c) ? c.x.out : c.lines();
+  const Dim tiles = ceil_div(c.columns, s.vectors * lanes);
+  return {ceil_div(row_units, s.row_block), ceil_div(tiles, s.column_block)};
+}
+
+class Generator {
+ public:
+  Generator(Emitter& emitter, const Contraction& contraction, const Schedule& schedule, const Epilogue& epi)
+      : e(emitter), c(contraction), s(schedule), epilogue(epi), size(dtype_bits(c.dtype) / 8), lanes(e.target.vector_bits / dtype_bits(c.dtype)) {}
+
+  void run() {
+    // Everything that is the same for all tasks, here where it dominates its uses.
+    k_ = e.dim(c.k);
+    columns_ = e.dim(c.columns);
+    pitch_ = e.mul(columns_, c.groups);
+    a_x_ = e.dim(c.a_x);
+    a_k_ = e.dim(c.a_k);
+    w_k_ = c.packed ? e.i64(int64_t{s.panel} * size) : e.dim(c.w_k);
+    x_in_ = e.dim(c.x.in);
+    x_out_ = e.dim(c.x.out);
+    out_image_ = e.dim(c.out_image);
+    out_first_ = e.dim(c.out_first);
+    for (const auto& b : c.images) batch_.push_back({e.dim(b.extent), e.dim(b.a), e.dim(b.w)});
+    for (size_t i = 0; i < c.outer.size(); ++i)
+      outer_.push_back({e.dim(c.outer[i].in), e.dim(c.outer[i].out), e.dim(c.a_outer[i]), e.dim(c.out_outer[i])});
+    const Blocks n = blocks(c, s, lanes);
+    Val row_blocks = e.dim(n.rows), column_blocks = e.dim(n.columns), images = e.dim(c.image_count());
+    if (c.long_epilogue) spill_ = e.alloca_bytes(int64_t{s.rows} * s.vectors * lanes * size);
+    e.for_each(e.begin(), e.end(), 1, [&](Val task) {
+      // Tasks that share weights are neighbours.
+      Val rest = task;
+      const auto digit = [&](Val extent) {
+        if (const auto* one = llvm::dyn_cast<llvm::ConstantInt>(extent); one && one->isOne()) return e.i64(0);
+        Val d = e.rem(rest, extent);
+        rest = e.div(rest, extent);
+        return d;
+      };
+      Val row_block = digit(row_blocks), image = digit(images), column_block = digit(column_blocks);
+      Val group = c.groups == 1 ? e.i64(0) : rest;
+      task_body(image, group, row_block, column_block, column_blocks);
+    });
+    e.ret();
+  }
+
+ private:
+  /// The columns of one tile.
+  struct Strip {
+    Val column;               ///< within the group
+    Val absolute;             ///< column of the output
+    int vectors;
+    Vals masks;               ///< per vector; null: all lanes
+    Val w;
+    std::vector<Vals> cached;  ///< the epilogue's per-column values
+  };
+  struct Outer {
+    Val in, out, a, rows;
+  };
+
+  void task_body(Val image, Val group, Val row_block, Val column_block, Val column_blocks) {
+    a_base_ = e.buf(0);
+    Val w = e.buf(1);
+    Val rest = image, row = e.add(out_first_, e.mul(image, out_image_));
+    for (size_t i = batch_.size(); i-- > 0;) {
+      Val index = i == 0 ? rest : e.rem(rest, batch_[i][0]);
+      if (i) rest = e.div(rest, batch_[i][0]);
+      a_base_ = e.at(a_base_, e.mul(index, batch_[i][1]));
+      w = e.at(w, e.mul(index, batch_[i][2]));
+    }
+    a_base_ = e.at(a_base_, e.mul(e.mul(group, k_), a_k_));
+    image_row_ = row;
+    const int width = s.vectors * lanes;
+    Val whole_tiles = e.div(columns_, e.i64(width));
+    Val first = e.mul(column_block, s.column_block);
+    Val last = e.imin(e.add(first, e.i64(s.column_block)), whole_tiles);
+    Val group_column = e.mul(group, columns_);
+    if (c.packed) {
+      Val panels = e.div(e.add(columns_, e.i64(s.panel - 1)), e.i64(s.panel));
+      w = e.at(w, e.mul(e.mul(e.mul(group, panels), e.mul(k_, c.taps())), int64_t{s.panel} * size));
+    }
+    const auto strip = [&](Val tile, int vectors, Vals masks) {
+      Strip t{e.mul(tile, width), nullptr, vectors, std::move(masks), nullptr, {}};
+      t.absolute = e.add(group_column, t.column);
+      if (c.packed) {
+        Val panel = e.div(t.column, e.i64(s.panel)), within = e.rem(t.column, e.i64(s.panel));
+        t.w = e.at(w, e.add(e.mul(e.mul(panel, e.mul(k_, c.taps())), int64_t{s.panel} * size), e.mul(within, size)));
+      } else {
+        t.w = e.at(w, e.mul(t.column, size));
+      }
+      for (int n = 0; n < vectors; ++n)
+        t.cached.push_back(epilogue.column_values(e, 4, e.add(t.absolute, e.i64(int64_t{n} * lanes)), lanes, t.masks[static_cast<size_t>(n)]));
+      rows(t, row_block);
+    };
+    e.for_each(first, last, 1, [&](Val tile) { strip(tile, s.vectors, Vals(static_cast<size_t>(s.vectors), nullptr)); });
+    Val is_last = e.b.CreateICmpEQ(column_block, e.sub(column_blocks, e.i64(1)));
+    if (const auto columns = c.columns.as_const()) {
+      const int64_t tail = *columns % width;
+      if (tail == 0) return;
+      const int vectors = static_cast<int>((tail + lanes - 1) / lanes);
+      Vals masks(static_cast<size_t>(vectors), nullptr);
+      if (tail % lanes) masks.back() = e.lane_mask(e.i64(tail % lanes), lanes);
+      e.if_then(is_last, [&] { strip(whole_tiles, vectors, masks); });
+    } else {
+      Val tail = e.sub(columns_, e.mul(whole_tiles, width));
+      e.if_then(e.b.CreateAnd(is_last, e.b.CreateICmpSGT(tail, e.i64(0))), [&] {
+        Vals masks;
+        for (int n = 0; n < s.vectors; ++n) masks.push_back(e.lane_mask(e.sub(tail, e.i64(int64_t{n} * lanes)), lanes));
+        strip(whole_tiles, s.vectors, masks);
+      });
+    }
+  }
+
+  void rows(const Strip& strip, Val row_block) {
+    Val begin = e.mul(row_block, s.row_block);
+    if (single_line(c)) {
+      Val end = e.imin(e.add(begin, e.i64(s.row_block)), x_out_);
+      walk_line(e, c.x, s.rows, begin, end, x_in_, [&](const Site& site) { tile(strip, site, a_base_, image_row_, {}); });
+      return;
+    }
+    Val lines = e.dim(c.lines());
+    e.for_each(begin, e.imin(e.add(begin, e.i64(s.row_block)), lines), 1, [&](Val line) {
+      Val a = a_base_, row = image_row_, rest = line;
+      std::vector<Taps> taps(c.outer.size());
+      for (size_t i = c.outer.size(); i-- > 0;) {
+        Val at = i == 0 ? rest : e.rem(rest, outer_[i].out);
+        if (i) rest = e.div(rest, outer_[i].out);
+        a = e.at(a, e.mul(e.sub(e.mul(at, c.outer[i].stride), e.i64(c.outer[i].pad)), outer_[i].a));
+        row = e.add(row, e.mul(at, outer_[i].rows));
+        taps[i] = clip_taps(e, c.outer[i], at, outer_[i].in);
+      }
+      walk_line(e, c.x, s.rows, e.i64(0), x_out_, x_in_, [&](const Site& site) { tile(strip, site, a, row, taps); });
+    });
+  }
+
+  void tile(const Strip& strip, const Site& site, Val a_line, Val row_line, const std::vector<Taps>& taps) {
+    Vals acc;
+    for (int m = 0; m < site.rows; ++m)
+      for (int n = 0; n < strip.vectors; ++n) {
+        if (m) acc.push_back(acc[static_cast<size_t>(n)]);
+        else if (c.bias) acc.push_back(e.load(c.dtype, e.at(e.buf(2), e.mul(e.add(strip.absolute, e.i64(int64_t{n} * lanes)), size)), lanes, strip.masks[static_cast<size_t>(n)]));
+        else acc.push_back(e.constant(c.dtype, 0, lanes));
+      }
+    Val a = e.at(a_line, e.mul(e.sub(e.mul(site.x, c.x.stride), e.i64(c.x.pad)), a_x_));
+    acc = outer_taps(strip, site, taps, 0, a, strip.w, std::move(acc));
+    finish(strip, site, e.add(row_line, e.mul(site.x, c.out_x)), acc);
+  }
+
+  Vals outer_taps(const Strip& strip, const Site& site, const std::vector<Taps>& taps, size_t axis, Val a, Val w, Vals acc) {
+    if (axis == taps.size()) return inner_taps(strip, site, a, w, std::move(acc));
+    Val step = e.mul(outer_[axis].a, c.outer[axis].dilation);
+    int64_t below = c.x.kernel;
+    for (size_t i = axis + 1; i < taps.size(); ++i) below *= c.outer[i].kernel;
+    Val w_step = e.mul(e.mul(k_, below), w_k_);
+    return e.loop(taps[axis].lo, taps[axis].hi, 1, std::move(acc), [&](Val tap, const Vals& in) {
+      return outer_taps(strip, site, taps, axis + 1, e.at(a, e.mul(tap, step)), e.at(w, e.mul(tap, w_step)), in);
+    });
+  }
+
+  /// Taps along the line. Where neighbouring taps read neighbouring memory (channels last, one group, no dilation)
+  /// taps and channels are one long reduction.
+  Vals inner_taps(const Strip& strip, const Site& site, Val a, Val w, Vals acc) {
+    Val step = e.mul(a_x_, c.x.dilation), w_step = e.mul(k_, w_k_);
+    const bool dense = c.x.kernel > 1 && c.x.dilation == 1 && c.a_x == c.k * c.a_k;
+    for (const Site::Run& run : site.runs) {
+      if (dense || run.count == 1) {
+        Val length = e.mul(e.sub(run.taps.hi, run.taps.lo), k_);
+        acc = reduce(strip, site.rows, run.rows, e.at(a, e.mul(run.taps.lo, step)), e.at(w, e.mul(run.taps.lo, w_step)), length, std::move(acc));
+      } else {
+        acc = e.loop(run.taps.lo, run.taps.hi, 1, std::move(acc), [&](Val tap, const Vals& in) {
+          return reduce(strip, site.rows, run.rows, e.at(a, e.mul(tap, step)), e.at(w, e.mul(tap, w_step)), k_, in);
+        });
+      }
+    }
+    return acc;
+  }
+
+  Vals reduce(const Strip& strip, int rows_here, const std::vector<bool>& active, Val a, Val w, Val length, Vals acc) {
+    int unroll = s.unroll;
+    const auto* known = llvm::dyn_cast<llvm::ConstantInt>(length);
+    if (known && known->getSExtValue() <= unroll) unroll = static_cast<int>(std::max<int64_t>(1, known->getSExtValue()));
+    Vals a_rows;
+    Val row_step = e.mul(a_x_, c.x.stride);
+    for (int m = 0; m < rows_here; ++m) a_rows.push_back(e.mul(row_step, m));
+    const auto steps = [&](Val i, int count, Vals in) {
+      Val a_i = e.at(a, e.mul(i, a_k_)), w_i = e.at(w, e.mul(i, w_k_));
+      const bool lane_loads = e.target.lane_fma && count % 4 == 0 && c.dtype == DType::kF32 && c.a_k.equals(4);
+      Vals quad(static_cast<size_t>(rows_here), nullptr);
+      for (int u = 0; u < count; ++u) {
+        Vals wv;
+        Val w_u = e.at(w_i, e.mul(w_k_, u));
+        for (int n = 0; n < strip.vectors; ++n) {
+          Val p = e.at(w_u, int64_t{n} * lanes * size);
+          wv.push_back(c.packed ? e.load_aligned(c.dtype, p, lanes, lanes * size) : e.load(c.dtype, p, lanes, strip.masks[static_cast<size_t>(n)]));
+        }
+        for (int m = 0; m < rows_here; ++m) {
+          const auto um = static_cast<size_t>(m);
+          if (!active.empty() && !active[um]) continue;
+          Val p = e.at(e.at(a_i, a_rows[um]), e.mul(a_k_, u));
+          Val x = nullptr;
+          if (lane_loads) {
+            if (u % 4 == 0) quad[um] = e.load(c.dtype, p, 4);
+            x = e.b.CreateShuffleVector(quad[um], std::vector<int>(static_cast<size_t>(lanes), u % 4));
+          } else {
+            x = e.splat(e.load(c.dtype, p), lanes);
+          }
+          for (int n = 0; n < strip.vectors; ++n) {
+            Val& sum = in[um * static_cast<size_t>(strip.vectors) + static_cast<size_t>(n)];
+            Val y = wv[static_cast<size_t>(n)];
+            sum = dtype_info(c.dtype).is_float ? e.fma(x, y, sum) : e.b.CreateAdd(sum, e.b.CreateMul(x, y));
+          }
+        }
+      }
+      return in;
+    };
+    Val whole = unroll == 1 ? length : e.sub(length, e.rem(length, e.i64(unroll)));
+    acc = e.loop(e.i64(0), whole, unroll, std::move(acc), [&](Val i, const Vals& in) { return steps(i, unroll, in); });
+    if (unroll == 1) return acc;
+    if (known) {
+      const auto rest = static_cast<int>(known->getSExtValue() % unroll);
+      return rest ? steps(whole, rest, std::move(acc)) : acc;
+    }
+    if (const auto k = c.k.as_const(); k && *k % unroll == 0) return acc;  // a multiple of k
+    return e.loop(whole, length, 1, std::move(acc), [&](Val i, const Vals& in) { return steps(i, 1, in); });
+  }
+
+  void finish(const Strip& strip, const Site& site, Val row0, const Vals& acc) {
+    const DType result = epilogue.result();
+    const int64_t out_size = dtype_bits(result) / 8;
+    Val row_bytes = e.mul(pitch_, out_size);
+    Val out = e.at(e.buf(3), e.add(e.mul(row0, row_bytes), e.mul(strip.absolute, out_size)));
+    const auto store_row = [&](Val m, const Vals& values) {
+      Val offset = e.mul(m, c.out_x);
+      Val row = e.add(row0, offset), to = e.at(out, e.mul(offset, row_bytes));
+      for (int n = 0; n < strip.vectors; ++n) {
+        const auto un = static_cast<size_t>(n);
+        const int64_t shift = int64_t{n} * lanes;
+        Val v = epilogue.apply(e, 4, values[un], row, e.add(strip.absolute, e.i64(shift)), lanes, strip.masks[un], &strip.cached[un]);
+        e.store(result, v, e.at(to, shift * out_size), strip.masks[un]);
+      }
+    };
+    const auto vectors = static_cast<size_t>(strip.vectors);
+    if (!c.long_epilogue || site.rows == 1) {
+      for (int m = 0; m < site.rows; ++m) {
+        const auto first = acc.begin() + static_cast<std::ptrdiff_t>(static_cast<size_t>(m) * vectors);
+        store_row(e.i64(m), Vals(first, first + strip.vectors));
+      }
+      return;
+    }
+    const int64_t bytes = int64_t{lanes} * size;
+    for (size_t i = 0; i < acc.size(); ++i) e.store(c.dtype, acc[i], e.at(spill_, static_cast<int64_t>(i) * bytes));
+    e.for_each(e.i64(0), e.i64(site.rows), 1, [&](Val m) {
+      Vals values;
+      for (int n = 0; n < strip.vectors; ++n)
+        values.push_back(e.load(c.dtype, e.at(spill_, e.add(e.mul(m, strip.vectors * bytes), e.i64(n * bytes))), lanes));
+      store_row(m, values);
+    });
+  }
+
+  Emitter& e;
+  const Contraction& c;
+  const Schedule& s;
+  const Epilogue& epilogue;
+  const int size, lanes;
+  Val k_ = nullptr, columns_ = nullptr, pitch_ = nullptr, a_x_ = nullptr, a_k_ = nullptr, w_k_ = nullptr;
+  Val x_in_ = nullptr, x_out_ = nullptr, out_image_ = nullptr, out_first_ = nullptr;
+  Val a_base_ = nullptr, image_row_ = nullptr, spill_ = nullptr;
+  std::vector<std::array<Val, 3>> batch_;
+  std::vector<Outer> outer_;
+};
+
+/// Transcendental functions expand to dozens of instructions each.
+bool is_long(const Program& p) {
+  int cost = 0;
+  for (const Step& step : p.steps) {
+    if (step.prim == Prim::kInput || step.prim == Prim::kConstant) continue;
+    cost += step.prim >= Prim::kSqrt && step.prim <= Prim::kAtanh ? 20 : step.prim == Prim::kPow ? 40 : 1;
+  }
+  return cost > 8;
+}
+
+}  // namespace
+
+void emit_contraction(Emitter& e, const Contraction& c, const Schedule& s, const Epilogue& epilogue) {
+  Generator(e, c, s, epilogue).run();
+}
+
+Status call_contraction(Lowering& lowering, const Node& node, const Contraction& contraction, const Schedule& s, BufferId a, BufferId w,
+                        BufferId bias, const std::string& name) {
+  Contraction c = contraction;
+  c.bias = bias != kNone;
+  c.long_epilogue = is_long(node.epilogue);
+  const Epilogue epilogue(lowering, node);
+  const int lanes = lowering.target.vector_bits / dtype_bits(c.dtype);
+  const Blocks n = blocks(c, s, lanes);
+  std::vector<Dim> dims = c.dims();
+  dims.insert(dims.end(), {n.rows, n.columns, c.image_count(), c.lines()});
+  dims.insert(dims.end(), epilogue.scalars().begin(), epilogue.scalars().end());
+  Call call;
+  call.scalars = Lowering::symbolic(dims);
+  call.kernel = lowering.kernel(name, call.scalars, [&](Emitter& e) { emit_contraction(e, c, s, epilogue); });
+  call.buffers = {a, w, bias, lowering.buffer(node.outputs[0])};
+  call.buffers.insert(call.buffers.end(), epilogue.buffers().begin(), epilogue.buffers().end());
+  call.tasks = n.rows * n.columns * c.image_count() * Dim(c.groups);
+  call.tactic = name + " " + s.str();
+  return lowering.call(node, std::move(call));
+}
+
+}  // namespace lathe::codegen

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which tile and which tasks: a cost model in clock cycles of a core that starts two multiply-adds and two loads of a
+// full vector per cycle. Only ratios matter.
+#include <algorithm>
+#include <cmath>
+
+#include "codegen/contraction.h"
+#include "target/target.h"
+
+namespace lathe::codegen {
+
+namespace {
+
+constexpr double kLatency = 4;        // of a multiply-add: too few accumulators wait for each other
+constexpr double kTileOverhead = 24;  // loop set-up and drain
+constexpr double kL2Bytes = 40, kFarBytes = 10;  // per cycle
+constexpr double kTaskOverhead = 800, kWakeOverhead = 12000;
+
+bool fits_registers(const Target& t, int rows, int vectors) {
+  const int registers = t.vector_registers;
+  if (t.lane_fma) return rows * vectors + vectors + rows <= registers;
+  if (rows == 1) return vectors + 1 <= registers * 3 / 4;  // w can be a memory operand
+  if (vectors == 1 && t.broadcast_operand) return rows + 2 <= registers;
+  return rows * vectors + vectors + 1 <= registers;
+}
+
+struct Model {
+  const Target& target;
+  int lanes, size;
+  ContractionSize n;
+  int64_t taps;
+  bool known_length, single_line, packed;
+
+  /// One tile over the whole reduction.
+  [[nodiscard]] double tile(int rows, int vectors) const {
+    const double fma = rows * vectors / 2.0;
+    const double loads = (rows + vectors) / 2.0 * (target.lane_fma ? 0.6 : 1.0);
+    double step = std::max({fma, loads, rows * vectors < 2 * kLatency ? kLatency : 0.0});
+    const double panel = static_cast<double>(taps * n.k * vectors * lanes * size);
+    if (panel > static_cast<double>(target.l1_bytes) / 2) step = std::max(step, vectors * lanes * size / kL2Bytes);
+    step += 0.01 * (rows + vectors);  // of equals, the one with fewer loads
+    return step * static_cast<double>(taps * n.k) + rows * vectors * 1.0 + kTileOverhead;
+  }
+
+  [[nodiscard]] double line(int rows, int vectors) const {
+    double sum = 0;
+    const auto tiles = line_tiles(n.x, rows, known_length);
+    for (size_t i = 0; i < tiles.size();) {
+      size_t j = i;
+      while (j < tiles.size() && tiles[j] == tiles[i]) ++j;
+      sum += tile(tiles[i], vectors) * static_cast<double>(j - i);
+      i = j;
+    }
+    return sum;
+  }
+
+  [[nodiscard]] double total(int rows, int vectors) const {
+    const int64_t width = int64_t{vectors} * lanes, whole = n.columns / width, tail = n.columns % width;
+    double sum = line(rows, vectors) * static_cast<double>(whole);
+    if (tail) sum += line(rows, static_cast<int>((tail + lanes - 1) / lanes));
+    return sum * static_cast<double>(n.lines);
+  }
+};
+
+/// Splits the work into tasks: `cycles` for one image and group.
+void split(Schedule& s, const Model& m, const Contraction& c, const Target& target, int64_t outer, double cycles, int threads) {
+  const int64_t tiles = (m.n.columns + s.vectors * m.lanes - 1) / (s.vectors * m.lanes);
+  const int64_t units = m.single_line ? (m.n.x + s.rows - 1) / s.rows : m.n.lines;
+  const double positions = m.single_line ? s.rows : static_cast<double>(m.n.x);
+  const double a_unit = positions * static_cast<double>(m.n.k * m.size) * static_cast<double>(c.x.stride) *
+                        (c.outer.empty() ? 1.0 : static_cast<double>(c.outer.back().stride));
+  const double a_halo = c.outer.empty() ? 0 : static_cast<double>(c.outer.back().reach() * m.n.x * m.n.k * m.size * c.x.stride);
+  const double w_tile = static_cast<double>(m.taps * m.n.k * s.vectors * m.lanes * m.size);
+  const auto l2 = static_cast<double>(target.l2_bytes);
+  double best = 0;
+  for (int64_t row_parts = 1; row_parts <= std::min<int64_t>(units, 128); ++row_parts) {
+    const int64_t row_block = (units + row_parts - 1) / row_parts;
+    const int64_t row_tasks = (units + row_block - 1) / row_block;
+    if (row_tasks != row_parts) continue;
+    for (int64_t column_parts = 1; column_parts <= std::min<int64_t>(tiles, 128); ++column_parts) {
+      const int64_t column_block = (tiles + column_parts - 1) / column_parts;
+      const int64_t column_tasks = (tiles + column_block - 1) / column_block;
+      if (column_tasks != column_parts) continue;
+      const auto tasks = static_cast<double>(outer * row_tasks * column_tasks);
+      const double share = static_cast<double>(row_block * column_block) / static_cast<double>(units * tiles);
+      double task = cycles * share + kTaskOverhead;
+      const double a = a_unit * static_cast<double>(row_block) + a_halo, w = w_tile * static_cast<double>(column_block);
+      task += a / kFarBytes * (a > l2 * 0.7 ? static_cast<double>(column_block) : 1) * 0.5;
+      task += w / kFarBytes * (w > l2 * 0.7 ? 1.0 : 1.0 / static_cast<double>(row_tasks)) * 0.5;
+      const double rounds = std::ceil(tasks / threads);
+      const double cost = rounds * task + (tasks > 1 ? 0.3 * task + kWakeOverhead : 0);
+      if (best != 0 && cost >= best) continue;
+      best = cost;
+      s.row_block = m.single_line ? row_block * s.rows : row_block;
+      s.column_block = column_block;
+    }
+  }
+}
+
+int pick_unroll(const Contraction& c, const Model& m, int rows, int vectors) {
+  int limit = rows * vectors >= 20 ? 4 : 8;
+  // Unrolled steps of one row must not reach the next row's elements: the compiler would keep them in registers that
+  // the accumulators need.
+  if (const auto step = (c.a_x * Dim(c.x.stride)).as_const(); step && c.x.kernel > 1)
+    limit = static_cast<int>(std::clamp<int64_t>(*step / m.size, 1, limit));
+  const auto k = c.k.as_const();
+  if (!k || *k % limit == 0) return limit;
+  const bool dense = c.x.kernel > 1 && c.x.dilation == 1 && c.a_x == c.k * c.a_k;
+  const int64_t length = dense ? *k * c.x.kernel : *k;
+  if (length <= limit) return static_cast<int>(length);
+  for (int u = limit; u >= std::max(2, limit / 2); --u)
+    if (length % u == 0) return u;
+  return limit;
+}
+
+}  // namespace
+
+ContractionSize typical_size(const Lowering& lowering, const Contraction& c) {
+  const auto at_least_1 = [&](const Dim& d) { return std::max<int64_t>(1, lowering.typical(d)); };
+  return {at_least_1(c.image_count()), at_least_1(c.lines()), at_least_1(c.x.out), at_least_1(c.k), at_least_1(c.columns)};
+}
+
+std::vector<Schedule> candidates(const Lowering& lowering, const Contraction& c, const Target& target, int panel) {
+  const int size = dtype_bits(c.dtype) / 8, lanes = target.vector_bits / 8 / size;
+  const Model m{target, lanes, size, typical_size(lowering, c), std::max<int64_t>(1, c.taps()),
+                c.x.out.is_const(), c.outer.empty() && c.x.inside, c.packed};
+  std::vector<Schedule> list;
+  for (int vectors = 1; vectors <= 12; ++vectors) {
+    if (panel && panel % (vectors * lanes) != 0) continue;
+    if (vectors > 1 && int64_t{vectors - 1} * lanes >= m.n.columns) break;
+    for (int rows = 1; rows <= 28 && (rows <= m.n.x || rows == 1 || !m.known_length); ++rows) {
+      if (!fits_registers(target, rows, vectors)) break;
+      Schedule s{rows, vectors, pick_unroll(c, m, rows, vectors), panel ? panel : vectors * lanes};
+      s.cycles = m.total(rows, vectors);
+      list.push_back(s);
+    }
+  }
+  std::stable_sort(list.begin(), list.end(), [](const Schedule& a, const Schedule& b) { return a.cycles < b.cycles; });
+  if (list.size() > 16) list.resize(16);
+  for (Schedule& s : list) split(s, m, c, target, m.n.images * c.groups, s.cycles, std::max(1, lowering.options.threads_hint));
+  return list;
+}
+
+int shared_panel(const Lowering& lowering, const Contraction& c) {
+  const Target* widest = &lowering.target;
+  for (const Target& t : all_targets())
+    if (t.vector_bits > widest->vector_bits) widest = &t;
+  return candidates(lowering, c, *widest, 0).front().panel;
+}
+
+}  // namespace lathe::codegen
