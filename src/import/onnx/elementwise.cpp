@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "import/onnx/handlers.h"
+
+namespace lathe::onnx {
+
+Result<Values> generic(Node& n) {
+  const OpInfo* info = find_op(n.canonical());
+  if (!info) return unsupported("operator " + std::string(n.canonical()) + " is not supported");
+  std::shared_ptr<Op> op = info->make();
+  n.copy_attributes(*op);
+  Values inputs = n.inputs();
+  while (!inputs.empty() && inputs.back() == kNoId) inputs.pop_back();
+  return n.done(n.b.add_all(std::move(op), std::move(inputs)));
+}
+
+// Before opset 7 the second operand was broadcast only on request, from dimension `axis` on.
+Result<Values> binary(Node& n) {
+  if (n.opset() >= 7 || n.i("broadcast", 0) == 0 || !n.attr("axis")) return generic(n);
+  LATHE_TRY(const int64_t axis, Node::axis(n.i("axis", 0), n.rank(0)));
+  Shape aligned = n.shape(1);
+  while (axis + static_cast<int64_t>(aligned.size()) < n.rank(0)) aligned.emplace_back(1);
+  return n.done(n.b.op(n.canonical(), {n.in(0), n.b.reshape(n.in(1), aligned)}));
+}
+
+Result<Values> identity(Node& n) { return n.done(n.in(0)); }
+
+Result<Values> dropout(Node& n) {
+  const Tensor* training = n.constant(2);
+  if (n.has(2) && (!training || training->f64_at(0) != 0)) return unsupported("training_mode must be false");
+  if (n.opset() < 7 && n.i("is_test", 0) == 0 && n.wants(1)) return unsupported("training is not supported");
+  Values out = {n.in(0)};
+  if (n.wants(1)) {
+    const Tensor keep = [] {
+      Tensor t = Tensor::zeros(DType::kBool, {});
+      t.set(0, 1);
+      return t;
+    }();
+    out.push_back(n.b.expand(n.b.constant(keep), n.shape(0)));
+  }
+  return n.done(std::move(out));
+}
+
+Result<Values> cast(Node& n) {
+  const int64_t to = n.i("to", 0);
+  if (to < 0 || !dtype_valid(static_cast<uint64_t>(to))) return unsupported("cast to element type " + std::to_string(to) + " is not supported");
+  if (n.dtype(0) == DType::kString || static_cast<DType>(to) == DType::kString) return unsupported("casts from and to strings are not supported");
+  return n.done(n.b.cast(n.in(0), static_cast<DType>(to)));
+}
+
+Result<Values> cast_like(Node& n) {
+  if (n.dtype(0) == DType::kString || n.dtype(1) == DType::kString) return unsupported("casts from and to strings are not supported");
+  return n.done(n.b.cast(n.in(0), n.dtype(1)));
+}
+
+// The bounds are attributes before opset 11.
+Result<Values> clip(Node& n) {
+  Values inputs = {n.in(0), n.in(1), n.in(2)};
+  if (n.attr("min")) inputs[1] = n.b.scalar(n.dtype(0), n.f("min", 0));
+  if (n.attr("max")) inputs[2] = n.b.scalar(n.dtype(0), n.f("max", 0));
+  while (inputs.back() == kNoId) inputs.pop_back();
+  if (inputs.size() == 1) return n.done(inputs[0]);
+  return n.done(n.b.op("Clip", std::move(inputs)));
+}
+
+}  // namespace lathe::onnx

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "import/onnx/node.h"
+
+/// What the rows of the table call; one file for each family.
+namespace lathe::onnx {
+
+/// The canonical operator of the row's name, attributes copied by name, inputs as they are.
+Result<Values> generic(Node& n);
+
+// elementwise.cpp
+Result<Values> binary(Node& n);
+Result<Values> identity(Node& n);
+Result<Values> dropout(Node& n);
+Result<Values> cast(Node& n);
+Result<Values> cast_like(Node& n);
+Result<Values> clip(Node& n);
+// conv.cpp
+Result<Values> conv(Node& n);
+Result<Values> conv_transpose(Node& n);
+Result<Values> pool(Node& n);
+Result<Values> global_pool(Node& n);
+// linear.cpp
+Result<Values> matmul(Node& n);
+Result<Values> gemm(Node& n);
+Result<Values> einsum(Node& n);
+// norm.cpp
+Result<Values> batch_norm(Node& n);
+Result<Values> instance_norm(Node& n);
+Result<Values> group_norm(Node& n);
+Result<Values> layer_norm(Node& n);
+Result<Values> rms_norm(Node& n);
+Result<Values> lrn(Node& n);
+Result<Values> lp_norm(Node& n);
+Result<Values> mean_variance_norm(Node& n);
+Result<Values> softmax(Node& n);
+// reduce.cpp
+Result<Values> reduce(Node& n);
+Result<Values> arg_reduce(Node& n);
+// shape_ops.cpp
+Result<Values> constant(Node& n);
+Result<Values> constant_of_shape(Node& n);
+Result<Values> reshape(Node& n);
+Result<Values> flatten(Node& n);
+Result<Values> squeeze(Node& n);
+Result<Values> unsqueeze(Node& n);
+Result<Values> transpose(Node& n);
+Result<Values> depth_to_space(Node& n);
+Result<Values> space_to_depth(Node& n);
+Result<Values> eye_like(Node& n);
+// index_ops.cpp
+Result<Values> concat(Node& n);
+Result<Values> slice(Node& n);
+Result<Values> split(Node& n);
+Result<Values> pad(Node& n);
+Result<Values> tile(Node& n);
+Result<Values> gather(Node& n);
+Result<Values> scatter(Node& n);
+Result<Values> top_k(Node& n);
+Result<Values> one_hot(Node& n);
+Result<Values> compress(Node& n);
+// resize.cpp
+Result<Values> resize(Node& n);
+Result<Values> upsample(Node& n);
+// recurrent.cpp
+Result<Values> recurrent(Node& n);
+// control.cpp
+Result<Values> branch(Node& n);
+
+}  // namespace lathe::onnx

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "import/builder.h"
+#include "import/import.h"
+#include "import/onnx/node.h"
+#include "import/onnx/proto.h"
+#include "import/onnx/tensor.h"
+
+namespace lathe::onnx {
+
+/// Imports the ONNX model at `path`.
+Result<std::unique_ptr<Graph>> import_onnx(const std::string& path, const ImportOptions& options);
+
+/// Translates one model into one graph. Names are looked up through nested scopes, as ONNX's subgraphs see the values
+/// around them.
+class Importer {
+ public:
+  Importer(const proto::Model& model, TensorReader reader, const ImportOptions& options, std::string path);
+  Result<std::unique_ptr<Graph>> run();
+
+  /// Imports the nodes of a subgraph without inputs in place (the branch of an If that is known to be taken); returns its
+  /// outputs.
+  Result<Values> inline_graph(const proto::Graph& graph);
+  Result<Tensor> tensor(const proto::Tensor& t) { return reader_.read(t); }
+
+ private:
+  /// A name in scope: a value, an initializer not used yet, or the output of a node that could not be imported.
+  struct Binding {
+    ValueId value = kNoId;
+    const proto::Tensor* initializer = nullptr;
+    bool failed = false;
+  };
+  struct Scope {
+    std::unordered_map<std::string_view, Binding> names;
+    std::unordered_set<std::string_view> later;  ///< outputs of nodes not reached yet
+    std::unordered_map<std::string_view, int64_t> opsets;
+  };
+
+  Status check_opsets();
+  Status add_input(const proto::ValueInfo& v);
+  Status import_nodes(const std::vector<proto::Node>& nodes);
+  Status import_node(const proto::Node& node, const std::string& label);
+  Result<Values> call_function(const proto::Function& function, const proto::Node& node, Values inputs);
+  Result<Values> translate(const proto::Node& node, Values inputs);
+  Binding* find(std::string_view name);
+  Result<ValueId> lookup(std::string_view name);
+  Status bind(std::string_view name, Binding binding);
+  void name_value(ValueId v, std::string_view name);
+  [[nodiscard]] int64_t opset(std::string_view domain) const;
+  [[nodiscard]] Error located(Error e) const;
+  void drop_unused_constants();
+
+  const proto::Model& model_;
+  TensorReader reader_;
+  const ImportOptions& options_;
+  std::string path_;
+  std::unique_ptr<Graph> graph_;
+  importer::Builder builder_;
+  std::vector<Scope> scopes_;
+  std::unordered_set<std::string> used_names_;
+  std::map<std::string, Dim> fixed_symbols_;
+  std::vector<std::string> unsupported_;  ///< one line for each node that cannot be imported
+  int depth_ = 0;
+};
+
+}  // namespace lathe::onnx

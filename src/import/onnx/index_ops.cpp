@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// Operators that select, join or move parts of tensors.
+#include <algorithm>
+#include <numeric>
+
+#include "import/onnx/handlers.h"
+#include "ops/gather.h"
+#include "ops/nonzero.h"
+#include "ops/pad.h"
+#include "ops/slice.h"
+#include "ops/tile.h"
+
+namespace lathe::onnx {
+
+namespace {
+
+// The row's operator with attributes by name and its `axis` made non-negative.
+Result<Values> with_axis(Node& n, int64_t otherwise, int64_t rank, Values inputs) {
+  const OpInfo* info = find_op(n.canonical());
+  if (!info) return unsupported("operator " + std::string(n.canonical()) + " is not supported");
+  LATHE_TRY(const int64_t axis, Node::axis(n.i("axis", otherwise), rank));
+  std::shared_ptr<Op> op = info->make();
+  n.copy_attributes(*op);
+  struct SetAxis final : AttrVisitor {
+    int64_t axis = 0;
+    void attr(const char* name, int64_t& v) override {
+      if (std::string_view(name) == "axis") v = axis;
+    }
+    void attr(const char*, double&) override {}
+    void attr(const char*, bool&) override {}
+    void attr(const char*, std::string&) override {}
+    void attr(const char*, std::vector<int64_t>&) override {}
+    void attr(const char*, std::vector<double>&) override {}
+    void attr(const char*, std::vector<std::string>&) override {}
+    void attr(const char*, DType&) override {}
+    void attr(const char*, Program&) override {}
+    void attr(const char*, std::shared_ptr<Graph>&) override {}
+  } set;
+  set.axis = axis;
+  op->visit(set);
+  return n.done(n.b.add_all(std::move(op), std::move(inputs)));
+}
+
+}  // namespace
+
+Result<Values> concat(Node& n) {
+  if (n.input_count() == 0) return damaged("there are no inputs");
+  return with_axis(n, n.opset() < 4 ? 1 : 0, n.rank(0), n.inputs());
+}
+
+Result<Values> gather(Node& n) { return with_axis(n, 0, n.rank(0), n.inputs()); }
+
+Result<Values> scatter(Node& n) { return with_axis(n, 0, n.rank(0), n.inputs()); }
+
+Result<Values> top_k(Node& n) {
+  Values inputs = n.inputs();
+  if (n.opset() < 10) inputs.push_back(n.b.i64s({n.i("k", 0)}));
+  return with_axis(n, -1, n.rank(0), std::move(inputs));
+}
+
+// The new dimension may also be the last.
+Result<Values> one_hot(Node& n) { return with_axis(n, -1, n.rank(0) + 1, n.inputs()); }
+
+// Starts, ends and axes are attributes before opset 10.
+Result<Values> slice(Node& n) {
+  Values inputs = n.inputs();
+  if (n.opset() < 10) {
+    const auto starts = n.ints("starts"), ends = n.ints("ends"), axes = n.ints("axes");
+    if (!starts || !ends) return damaged("starts or ends are missing");
+    inputs = {n.in(0), n.b.i64s(*starts), n.b.i64s(*ends)};
+    if (axes) inputs.push_back(n.b.i64s(*axes));
+  }
+  while (!inputs.empty() && inputs.back() == kNoId) inputs.pop_back();
+  return n.done(n.b.add(std::make_shared<ops::Slice>(), std::move(inputs)));
+}
+
+Result<Values> split(Node& n) {
+  LATHE_TRY(const int64_t axis, Node::axis(n.i("axis", 0), n.rank(0)));
+  const auto parts = static_cast<int64_t>(n.output_count());
+  std::vector<int64_t> sizes;
+  if (auto given = n.ints("split")) {
+    sizes = *std::move(given);
+  } else if (n.has(1)) {
+    LATHE_TRY(sizes, n.integers(1, "split"));
+  } else {
+    const Dim& d = n.shape(0)[static_cast<size_t>(axis)];
+    if (!d.is_const()) return unsupported("the split dimension is " + d.str() + ", not constant");
+    const int64_t count = n.i("num_outputs", parts);
+    if (count < parts || count < 1 || count > 1 << 20) return damaged("num_outputs " + std::to_string(count) + " does not fit");
+    const int64_t chunk = (d.value() + count - 1) / count;
+    for (int64_t i = 0; i < count; ++i) sizes.push_back(std::clamp<int64_t>(d.value() - i * chunk, 0, chunk));
+  }
+  if (static_cast<int64_t>(sizes.size()) < parts) return damaged(std::to_string(sizes.size()) + " sizes for " + std::to_string(parts) + " outputs");
+  int64_t total = 0;
+  for (const int64_t s : sizes)
+    if (s < 0 || __builtin_add_overflow(total, s, &total)) return damaged("sizes must not be negative");
+  if (const auto d = n.shape(0)[static_cast<size_t>(axis)].as_const(); d && total != *d)
+    return damaged("sizes add up to " + std::to_string(total) + ", the dimension is " + std::to_string(*d));
+  Values out;
+  int64_t at = 0;
+  for (size_t i = 0; i < n.output_count(); at += sizes[i++]) out.push_back(n.wants(i) ? n.b.slice(n.in(0), axis, at, at + sizes[i]) : kNoId);
+  return n.done(std::move(out));
+}
+
+// Pads are an attribute before opset 11; axes, an input since 18, are spread over all dimensions.
+Result<Values> pad(Node& n) {
+  ValueId pads = n.in(1), value = n.in(2);
+  if (n.opset() < 11) {
+    auto given = n.ints("pads");
+    if (!given) given = n.ints("paddings");
+    if (!given) return damaged("pads are missing");
+    pads = n.b.i64s(*given);
+    if (n.f("value", 0) != 0) value = n.b.scalar(n.dtype(0), n.f("value", 0));
+  }
+  if (n.opset() >= 11 && n.has(3)) {
+    LATHE_TRY(auto axes, n.integers(3, "axes"));
+    LATHE_TRY(const auto given, n.integers(1, "pads (where axes are given)"));
+    if (given.size() != 2 * axes.size()) return damaged("pads and axes differ in length");
+    const auto rank = static_cast<size_t>(n.rank(0));
+    std::vector<int64_t> spread(2 * rank, 0);
+    for (size_t i = 0; i < axes.size(); ++i) {
+      LATHE_TRY(const int64_t a, Node::axis(axes[i], n.rank(0)));
+      spread[static_cast<size_t>(a)] = given[i];
+      spread[rank + static_cast<size_t>(a)] = given[axes.size() + i];
+    }
+    pads = n.b.i64s(spread);
+  }
+  Values inputs = {n.in(0), pads};
+  if (value != kNoId) {
+    if (n.b.rank(value) == 1) value = n.b.reshape(value, {});
+    inputs.push_back(value);
+  }
+  return n.done(n.b.make<ops::Pad>(std::move(inputs), [&](ops::Pad& p) { p.mode = n.s("mode", "constant"); }));
+}
+
+Result<Values> tile(Node& n) {
+  if (n.opset() >= 6) return n.done(n.b.add(std::make_shared<ops::Tile>(), {n.in(0), n.in(1)}));
+  LATHE_TRY(const auto tiles, n.integers(1, "tiles"));
+  LATHE_TRY(const auto axis, n.integers(2, "axis"));
+  std::vector<int64_t> repeats(static_cast<size_t>(n.rank(0)), 1);
+  if (tiles.size() != 1 || axis.size() != 1) return damaged("tiles and axis must be single numbers");
+  LATHE_TRY(const int64_t a, Node::axis(axis[0], n.rank(0)));
+  repeats[static_cast<size_t>(a)] = tiles[0];
+  return n.done(n.b.add(std::make_shared<ops::Tile>(), {n.in(0), n.b.i64s(repeats)}));
+}
+
+// Rows where the condition holds: Gather by NonZero. Without axis, of the flattened input.
+Result<Values> compress(Node& n) {
+  ValueId x = n.in(0);
+  int64_t axis = 0;
+  if (n.attr("axis")) {
+    LATHE_TRY(axis, Node::axis(n.i("axis", 0), n.rank(0)));
+  } else {
+    x = n.b.reshape(x, {product(n.shape(0))});
+  }
+  const ValueId at = n.b.add(std::make_shared<ops::NonZero>(), {n.in(1)});
+  if (!n.b.ok()) return n.done(kNoId);
+  const ValueId rows = n.b.reshape(at, {n.b.shape(at)[1]});
+  return n.done(n.b.make<ops::Gather>({x, rows}, [&](ops::Gather& g) { g.axis = axis; }));
+}
+
+}  // namespace lathe::onnx
