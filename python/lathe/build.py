@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Building engines. The compiler, and LLVM with it, is loaded at the first call of a function of this module."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+from lathe.errors import DamagedError, FailedError, IntegrityError, UsageError
+from lathe.session import Model, load
+
+Shape = str | Sequence[int | str]
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What a build made."""
+
+    engine_hash: str
+    engine_bytes: int
+    weight_bytes: int
+    kernels: int
+    instructions: int
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Of each stage."""
+
+
+def build(model: Any, engine: str | os.PathLike[str], **options: Any) -> BuildReport:
+    """Builds `model` into the file `engine`, which is replaced as a whole or, after an error, is as it was.
+
+    model: the path of a model (ONNX), its bytes, or an onnx.ModelProto.
+
+    Options, as those of `lathe build`:
+      target: a name of `targets()`, or several; default: the best for this machine
+      precision: "fp32"
+      math: "strict", "default" or "fast"
+      tune: "none", "fast" or "full"
+      shapes, min_shapes, opt_shapes, max_shapes: input name → (1, 3, 224, 224), or ("batch", 3, 224, 224)
+      strict: fail instead of falling back to anything slower or less precise
+      memory_limit: bytes a model may ask for
+      jobs: build threads; 0: all CPUs
+      trust: put the engine on this user's list of engines that may run (default: true)
+      progress: called with (stage, 0…1); returning False stops the build
+
+    Raises UsageError, UnsupportedError (all unsupported nodes are listed), DamagedError, FailedError (disk full),
+    InterruptedBuild; KeyboardInterrupt on Ctrl-C.
+    """
+    compiler = _compiler()
+    parsed, progress = _options(compiler, options)
+    with _model_path(model) as path:
+        return BuildReport(**compiler.build(path, os.fspath(engine), parsed, progress))
+
+
+def compile(model: Any, threads: int = 0, **options: Any) -> Model:
+    """Builds `model` unless that was done before, and loads it. Options and errors are those of `build`.
+
+    Engines are kept in $XDG_CACHE_HOME/lathe by the model's content, the options and the version.
+    """
+    compiler = _compiler()
+    parsed, progress = _options(compiler, options)
+    with _model_path(model) as path:
+        engine, built, _ = compiler.cached_engine(path, parsed, progress, False)
+        try:
+            return load(engine, threads)
+        except (DamagedError, IntegrityError):
+            if built:
+                raise
+            # The cached file was damaged, or this user's list of trusted engines no longer has it.
+            engine, _, _ = compiler.cached_engine(path, parsed, progress, True)
+            return load(engine, threads)
+
+
+def graph_text(model: Any, optimised: bool = True, **options: Any) -> str:
+    """The model's graph as text: as imported, or as optimised. Options are those of `build`."""
+    compiler = _compiler()
+    parsed, _ = _options(compiler, options)
+    with _model_path(model) as path:
+        return compiler.graph_text(path, parsed, optimised)
+
+
+def targets() -> list[dict[str, Any]]:
+    """What engines can be built for: {"name", "arch", "needs", "runs_here", "is_host_default"}."""
+    return _compiler().targets()
+
+
+def _compiler() -> ModuleType:
+    try:
+        from lathe import _compiler as module
+    except ImportError as error:
+        raise FailedError(
+            f"the compiler cannot be loaded: {error}; building models needs it and LLVM 19, running engines does not"
+        ) from error
+    return module
+
+
+def _shape_text(name: str, shape: Shape) -> str:
+    if isinstance(shape, str):
+        return shape
+    if isinstance(shape, Sequence):
+        return ",".join(map(str, shape)) if len(shape) != 1 else str(shape[0])
+    raise UsageError(f'the shape of "{name}" must be a sequence such as (1, 3, 224, 224), got {shape!r}')
+
+
+def _options(compiler: ModuleType, options: Mapping[str, Any]) -> tuple[Any, Callable[[str, float], Any] | None]:
+    parsed = compiler.BuildOptions()
+    progress = None
+    for name, value in options.items():
+        if name == "progress":
+            progress = value
+        elif name == "target":
+            parsed.targets = value.split(",") if isinstance(value, str) else list(value)
+        elif name in ("shapes", "min_shapes", "opt_shapes", "max_shapes"):
+            setattr(parsed, name, {str(key): _shape_text(key, shape) for key, shape in value.items()})
+        elif name in ("math", "precision", "tune", "strict", "memory_limit", "jobs", "trust"):
+            try:
+                setattr(parsed, name, value)
+            except TypeError as error:
+                raise UsageError(f"build option {name} cannot be {value!r}") from error
+        else:
+            raise UsageError(f"there is no build option {name!r}; see help(lathe.build)")
+    return parsed, progress
+
+
+@contextlib.contextmanager
+def _model_path(model: Any) -> Iterator[str]:
+    """The model as a file; one from memory is written to a temporary file."""
+    if isinstance(model, (str, os.PathLike)):
+        yield os.fspath(model)
+        return
+    data = model.SerializeToString() if hasattr(model, "SerializeToString") else model
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise UsageError(f"a model is a path, bytes or an onnx.ModelProto, got {type(model).__name__}")
+    with tempfile.NamedTemporaryFile(suffix=".onnx") as file:
+        file.write(data)
+        file.flush()
+        yield file.name
