@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "passes/passes.h"
+
+namespace lathe {
+
+namespace {
+
+struct Pass {
+  std::string_view name;
+  Result<int> (*run)(Graph&, const PassOptions&);
+};
+
+using namespace passes;
+constexpr Pass kFold = {"constant_fold", constant_fold}, kRefine = {"shape_refine", shape_refine}, kDead = {"dead_code", dead_code},
+               kCommon = {"common_subexpressions", common_subexpressions}, kRules = {"rewrite_rules", rewrite_rules},
+               kLayout = {"layout", layout}, kFuse = {"fuse", fuse};
+
+// Rules run before the layout pass to remove what would be in its way, and after it because scales, biases and
+// transposes then stand next to the operators that can take them.
+constexpr Pass kPipeline[] = {kDead,   kFold,   kRefine, kFold,  kRules, kCommon, kLayout, kFold, kCommon,
+                              kRules,  kLayout, kFold,   kRules, kCommon, kDead,  kFuse,   kDead};
+
+}  // namespace
+
+Status optimize(Graph& graph, const PassOptions& options) {
+  for (const Pass& pass : kPipeline) {
+    const auto changes = pass.run(graph, options);
+    if (!changes) return fail(changes.error().code, std::string(pass.name) + ": " + changes.error().message);
+    if (options.log) options.log(pass.name, *changes);
+    if (!options.verify) continue;
+    if (const Status ok = verify(graph); !ok) return fail(ok.error().code, "after " + std::string(pass.name) + ": " + ok.error().message);
+  }
+  return {};
+}
+
+}  // namespace lathe
