@@ -238,9 +238,9 @@ class _Bound:
             self._arrays.append(array)
             if array is not None:
                 self._session.bind_output(i, _bits(port, array))
-        self._fixed = dict(zip((p.name for p in model.outputs), self._arrays)) if None not in map(
-            lambda a: a if a is None else 0, self._arrays
-        ) else None
+        self._fixed: dict[str, np.ndarray] | None = None
+        if all(array is not None for array in self._arrays):
+            self._fixed = dict(zip((port.name for port in model.outputs), self._arrays))
 
     def run(self) -> dict[str, np.ndarray]:
         self._session.run()

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The extension module `_compiler`, which loads LLVM. Imported by python/lathe/build.py when something is built.
+// The extension module `_compiler`, which loads LLVM. Imported by python/lathe/compiler.py when something is built.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 

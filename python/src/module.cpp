@@ -21,7 +21,8 @@ void check(lathe_status status) {
   if (status != LATHE_OK) raise_error(static_cast<int>(status), lathe_last_error());
 }
 
-/// A view of a Python buffer: while it lives, the exporter keeps its memory. Made and destroyed with the GIL.
+/// A view of a Python buffer: while it lives, the exporter keeps its memory. Made and destroyed with the GIL. (A moved
+/// Py_buffer's shape may point into the old one, so only address and size are ever read.)
 class Buffer {
  public:
   Buffer() = default;
@@ -29,10 +30,7 @@ class Buffer {
     if (PyObject_GetBuffer(object.ptr(), &view_, flags) != 0) throw py::error_already_set();
     held_ = true;
   }
-  Buffer(Buffer&& other) noexcept : view_(other.view_), held_(std::exchange(other.held_, false)) {
-    // Short buffers may point into the view itself, so exporters' views are moved only before they are used; numpy's
-    // and Python's own never do.
-  }
+  Buffer(Buffer&& other) noexcept : view_(other.view_), held_(std::exchange(other.held_, false)) {}
   Buffer& operator=(Buffer&& other) noexcept {
     if (this != &other) {
       release();
