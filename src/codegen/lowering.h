@@ -11,10 +11,9 @@
 #include "codegen/emitter.h"
 #include "engine/plan.h"
 #include "ir/graph.h"
+#include "passes/passes.h"
 
 namespace lathe::codegen {
-
-enum class Math : uint8_t { kStrict, kDefault, kFast };
 
 struct LoweringOptions {
   Math math = Math::kDefault;

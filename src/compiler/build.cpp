@@ -114,13 +114,13 @@ lathe::Result<std::unique_ptr<Graph>> load_graph(const std::string& model, const
   return graph;
 }
 
-codegen::Math math_of(const BuildOptions& o) {
-  return o.math == "strict" ? codegen::Math::kStrict : o.math == "fast" ? codegen::Math::kFast : codegen::Math::kDefault;
+Math math_of(const BuildOptions& o) {
+  return o.math == "strict" ? Math::kStrict : o.math == "fast" ? Math::kFast : Math::kDefault;
 }
 
 lathe::Status optimise(Graph& graph, const BuildOptions& o) {
   PassOptions options;
-  options.math = o.math == "strict" ? PassOptions::Math::kStrict : o.math == "fast" ? PassOptions::Math::kFast : PassOptions::Math::kDefault;
+  options.math = math_of(o);
   return optimize(graph, options);
 }
 
