@@ -56,6 +56,23 @@ Status check(const EngineContents& c) {
   return {};
 }
 
+template <class T>
+bool readable(std::span<const std::byte> b) {
+  T v;
+  Decoder d(b);
+  d(v);
+  return d.complete();
+}
+
+/// Readers limit the length of strings: what exceeds that must fail here, not on the user's device.
+Status check_readable(const std::vector<SegmentBytes>& segments) {
+  for (const SegmentBytes& s : segments)
+    if ((s.kind == Segment::kMetadata && !readable<Metadata>(s.bytes)) ||
+        (s.kind == Segment::kPlan && !readable<Plan>(s.bytes)))
+      return fail(Code::kUnsupported, "a name in the engine is longer than " + std::to_string(kMaxString) + " bytes");
+  return {};
+}
+
 std::vector<SegmentBytes> head_segments(const EngineContents& c, const std::vector<BlobEntry>& blobs) {
   Metadata meta;
   for (const auto& [key, value] : c.provenance) meta.provenance.push_back({key, value});
@@ -100,6 +117,7 @@ Result<Pieces> lay_out(const EngineContents& c) {
   Sha256 weights_hash{};
   const std::vector<BlobEntry> blobs = lay_weights(c, p, weights_bytes, weights_hash);
   const std::vector<SegmentBytes> segments = head_segments(c, blobs);
+  LATHE_CHECK(check_readable(segments));
 
   const size_t count = segments.size() + 1, header_size = kPrefixSize + count * kEntrySize + kTrailerSize;
   std::vector<std::byte>& h = p.head;
