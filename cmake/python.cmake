@@ -5,14 +5,24 @@
 
 find_program(LATHE_VENV_PYTHON NAMES python PATHS ${CMAKE_SOURCE_DIR}/build/venv/bin NO_DEFAULT_PATH)
 set(python ${LATHE_VENV_PYTHON})
-if(NOT python)
+if(Python_EXECUTABLE)  # scikit-build-core says which one the wheel is for
+  set(python ${Python_EXECUTABLE})
+elseif(NOT python)
   find_program(LATHE_PYTHON3 python3 REQUIRED)
   set(python ${LATHE_PYTHON3})
 endif()
 execute_process(
-  COMMAND ${python} -c "import sysconfig as s; print(s.get_path('include'), s.get_config_var('EXT_SUFFIX'), sep=';')"
+  COMMAND ${python} -c [[
+import importlib.util, sysconfig
+include = sysconfig.get_path("include")
+if importlib.util.find_spec("pybind11"):  # else Debian's, in /usr/include
+    import pybind11
+    include = pybind11.get_include() + "|" + include
+print(include, sysconfig.get_config_var("EXT_SUFFIX"), sep=";")
+]]
   OUTPUT_VARIABLE facts OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
 list(GET facts 0 python_include)
+string(REPLACE "|" ";" python_include "${python_include}")
 list(GET facts 1 python_suffix)
 
 set(package ${CMAKE_BINARY_DIR}/python/lathe)
@@ -46,3 +56,10 @@ foreach(module IN LISTS modules)
   list(APPEND copies ${package}/${module})
 endforeach()
 add_custom_target(lathe_python_files ALL DEPENDS ${copies})
+
+# What goes into the wheel (pyproject.toml); its Python files are taken from python/lathe directly.
+if(SKBUILD AND TARGET lathe)
+  set_target_properties(lathe_python_compiler PROPERTIES INSTALL_RPATH "$ORIGIN")
+  install(TARGETS lathe_python lathe_python_compiler lathe_compiler LIBRARY DESTINATION . COMPONENT python)
+  install(TARGETS lathe RUNTIME DESTINATION bin COMPONENT python)
+endif()

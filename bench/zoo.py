@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""lathe against other runtimes over a folder of models: ratios, differences, build and load times.
+
+    ZOO=~/zoo python bench/zoo.py                       # every $ZOO/onnx/*.onnx
+    python bench/zoo.py resnet50 yolo_n --threads 1,2 --against onnxruntime,openvino --json result.json
+    python bench/zoo.py path/to/model.onnx
+
+Inputs are $ZOO/inputs/<model>.npz (arrays by input name; others in it are ignored), else made up. Each runtime runs in a
+process of its own on bound buffers in the same loop; rounds go through the runtimes in turn, so that a change of the
+machine's speed meets all. A ratio above 1 means that lathe is faster. Needs the package lathe (PYTHONPATH=build/python).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import lathe
+from lathe.compare import measure
+from lathe.measure import example_inputs
+
+
+def find(zoo: Path, names: list[str]) -> list[Path]:
+    if not names:
+        return sorted((zoo / "onnx").glob("*.onnx"))
+    paths = [Path(name) if name.endswith(".onnx") else zoo / "onnx" / f"{name}.onnx" for name in names]
+    for path in paths:
+        if not path.is_file():
+            sys.exit(f"{path}: no such file")
+    return paths
+
+
+def inputs_of(zoo: Path, model: Path, loaded: lathe.Model) -> dict[str, np.ndarray]:
+    file = zoo / "inputs" / f"{model.stem}.npz"
+    if not file.is_file():
+        return example_inputs(loaded.inputs)
+    with np.load(file) as arrays:
+        return {port.name: arrays[port.name] for port in loaded.inputs}
+
+
+def bench_model(zoo: Path, model: Path, options: argparse.Namespace, folder: str) -> dict[str, Any]:
+    engine = os.path.join(folder, model.stem + ".lathe")
+    begin = time.perf_counter()
+    report = lathe.build(model, engine, math=options.math, tune=options.tune)
+    build_s = time.perf_counter() - begin
+    inputs = inputs_of(zoo, model, lathe.load(engine, 1))
+    result: dict[str, Any] = {"model": model.stem, "build_s": build_s, "engine_bytes": report.engine_bytes, "runs": []}
+    for threads in options.threads:
+        compared = measure(str(model), engine, options.against, inputs, threads, options.seconds, options.rounds)
+        result["runs"].append({"threads": threads, "rows": compared["rows"]})
+    os.unlink(engine)
+    return result
+
+
+def show(result: dict[str, Any]) -> None:
+    for run in result["runs"]:
+        ours = run["rows"][0]
+        if ours.get("error"):
+            print(f"{result['model']:<20}{run['threads']:>2}  lathe failed: {ours['error']}")
+            continue
+        for peer in run["rows"][1:]:
+            if peer.get("error"):
+                print(f"{result['model']:<20}{run['threads']:>2}  {peer['runtime']} failed: {peer['error']}")
+                continue
+            difference = "-" if ours["max_rel_diff"] is None else f"{ours['max_rel_diff']:.1e}"
+            print(
+                f"{result['model']:<20}{run['threads']:>2}  {peer['runtime']:<17}"
+                f"{peer['min_ms'] / ours['min_ms']:>6.2f}{peer['p50_ms'] / ours['p50_ms']:>6.2f}"
+                f"{ours['min_ms']:>10.3f}{ours['p50_ms']:>10.3f}{peer['min_ms']:>10.3f}{peer['p50_ms']:>10.3f}"
+                f"{difference:>10}{result['build_s']:>8.1f}{ours['load_ms']:>8.1f}{ours['first_run_ms']:>9.1f}",
+                flush=True,
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="*", help="names in $ZOO/onnx, or paths")
+    parser.add_argument("--zoo", type=Path, default=Path(os.environ.get("ZOO", "zoo")))
+    parser.add_argument("--against", type=lambda s: s.split(","), default=["onnxruntime"])
+    parser.add_argument("--threads", type=lambda s: [int(t) for t in s.split(",")], default=[1, 2])
+    parser.add_argument("--seconds", type=float, default=3.0, help="for each runtime and thread count")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--math", default="default")
+    parser.add_argument("--tune", default="none")
+    parser.add_argument("--json", type=Path, help="write all numbers there")
+    options = parser.parse_args()
+
+    print(
+        f"{'model':<20}{'T':>2}  {'against':<17}{'min':>6}{'p50':>6}{'min ms':>10}{'p50 ms':>10}{'its min':>10}{'its p50':>10}"
+        f"{'rel diff':>10}{'build s':>8}{'load ms':>8}{'first ms':>9}"
+    )
+    results, logs = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for model in find(options.zoo, options.models):
+            try:
+                result = bench_model(options.zoo, model, options, folder)
+            except lathe.Error as error:
+                print(f"{model.stem:<20}    not built ({error.code}): {error}")
+                results.append({"model": model.stem, "error": {"code": error.code, "message": str(error)}})
+                continue
+            show(result)
+            results.append(result)
+            for run in result["runs"]:
+                rows = run["rows"]
+                if len(rows) > 1 and rows[0]["p50_ms"] and rows[1]["p50_ms"]:
+                    logs.append((run["threads"], rows[1]["min_ms"] / rows[0]["min_ms"], rows[1]["p50_ms"] / rows[0]["p50_ms"]))
+    for threads in options.threads:
+        own = np.array([[least, median] for t, least, median in logs if t == threads])
+        if len(own):
+            least, median = np.exp(np.log(own).mean(axis=0))
+            print(f"geometric mean, {threads} threads, {len(own)} models: min {least:.2f}, p50 {median:.2f}")
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
