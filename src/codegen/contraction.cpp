@@ -2,6 +2,9 @@
 #include "codegen/contraction.h"
 
 #include <algorithm>
+#include <array>
+
+#include "codegen/channelwise.h"
 
 namespace lathe::codegen {
 
@@ -311,16 +314,6 @@ class Generator {
   std::vector<Outer> outer_;
 };
 
-/// Transcendental functions expand to dozens of instructions each.
-bool is_long(const Program& p) {
-  int cost = 0;
-  for (const Step& step : p.steps) {
-    if (step.prim == Prim::kInput || step.prim == Prim::kConstant) continue;
-    cost += step.prim >= Prim::kSqrt && step.prim <= Prim::kAtanh ? 20 : step.prim == Prim::kPow ? 40 : 1;
-  }
-  return cost > 8;
-}
-
 }  // namespace
 
 void emit_contraction(Emitter& e, const Contraction& c, const Schedule& s, const Epilogue& epilogue) {
@@ -331,7 +324,7 @@ Status call_contraction(Lowering& lowering, const Node& node, const Contraction&
                         BufferId bias, const std::string& name) {
   Contraction c = contraction;
   c.bias = bias != kNone;
-  c.long_epilogue = is_long(node.epilogue);
+  c.long_epilogue = is_long_epilogue(node.epilogue);
   const Epilogue epilogue(lowering, node);
   const int lanes = lowering.target.vector_bits / dtype_bits(c.dtype);
   const Blocks n = blocks(c, s, lanes);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "codegen/channelwise.h"
 #include "codegen/contraction.h"
 #include "codegen/lower/lower.h"
 #include "codegen/pack.h"
@@ -82,6 +83,8 @@ Status lower_conv(Lowering& lowering, const Node& node) {
     source.taps.insert(source.taps.begin(), {axes[d].kernel, step});
     step = step * Dim(axes[d].kernel);
   }
+  if (const auto& constant = lowering.value(node.inputs[1]).constant; constant && channelwise_fits(lowering.target, c))
+    return call_channelwise(lowering, node, c, source, *constant, lowering.buffer(node.inputs[0]), lowering.buffer(bias));
   const Schedule s = candidates(lowering, c, lowering.target, shared_panel(lowering, c)).front();
   LATHE_TRY(const BufferId packed, packed_weights(lowering, node, source, node.inputs[1], s.panel));
   return call_contraction(lowering, node, c, s, lowering.buffer(node.inputs[0]), packed, lowering.buffer(bias), "conv");
