@@ -22,9 +22,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import lathe
+import numpy as np
 from lathe.compare import measure
 from lathe.measure import example_inputs
 
@@ -112,7 +111,9 @@ def main() -> None:
             for run in result["runs"]:
                 rows = run["rows"]
                 if len(rows) > 1 and rows[0]["p50_ms"] and rows[1]["p50_ms"]:
-                    logs.append((run["threads"], rows[1]["min_ms"] / rows[0]["min_ms"], rows[1]["p50_ms"] / rows[0]["p50_ms"]))
+                    logs.append(
+                        (run["threads"], rows[1]["min_ms"] / rows[0]["min_ms"], rows[1]["p50_ms"] / rows[0]["p50_ms"])
+                    )
     for threads in options.threads:
         own = np.array([[least, median] for t, least, median in logs if t == threads])
         if len(own):

@@ -137,9 +137,7 @@ def _row(worker: Worker, outputs: dict[str, list[np.ndarray]], reference: str | 
     return row | ({"error": worker.error} if worker.error else {})
 
 
-def difference_of(
-    a: list[np.ndarray], b: list[np.ndarray]
-) -> tuple[float, float, float] | tuple[None, None, None]:
+def difference_of(a: list[np.ndarray], b: list[np.ndarray]) -> tuple[float, float, float] | tuple[None, None, None]:
     """Over all outputs: the largest |a-b|, the largest max|a-b| / max|b|, the smallest cosine. None if shapes differ or
     an output holds no numbers."""
     largest, relative, cosine = 0.0, 0.0, 1.0
@@ -165,7 +163,9 @@ def table(result: dict[str, Any]) -> str:
         return "-" if value is None else format(value, form)
 
     lathe_ms = result["rows"][0]["p50_ms"]
-    lines = [f"{'runtime':<18}{'version':<12}{'p50 ms':>10}{'min ms':>10}{'vs lathe':>10}{'max diff':>11}{'MB':>8}{'load ms':>9}"]
+    lines = [
+        f"{'runtime':<18}{'version':<12}{'p50 ms':>10}{'min ms':>10}{'vs lathe':>10}{'max diff':>11}{'MB':>8}{'load ms':>9}"
+    ]
     for row in result["rows"]:
         if row.get("error"):
             lines.append(f"{row['runtime']:<18}failed: {row['error']}")
@@ -185,7 +185,10 @@ def page(result: dict[str, Any]) -> str:
     rows = ""
     for row in result["rows"]:
         cells = [row["runtime"], row["version"] or "", row["precision"] or ""]
-        cells += ["" if row[k] is None else f"{row[k]:.4g}" for k in ("min_ms", "max_abs_diff", "cosine", "peak_rss_mb", "load_ms")]
+        cells += [
+            "" if row[k] is None else f"{row[k]:.4g}"
+            for k in ("min_ms", "max_abs_diff", "cosine", "peak_rss_mb", "load_ms")
+        ]
         time = row.get("error") or f"{row['p50_ms']:.4g}"
         share = 100 * (row["p50_ms"] or 0) / slowest
         rows += "<tr>" + "".join(f"<td>{html.escape(str(c))}" for c in cells[:3])

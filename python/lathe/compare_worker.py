@@ -102,7 +102,7 @@ RUNTIMES: dict[str, tuple[str, Callable[..., tuple[str, str, Runner]]]] = {
 
 
 def serve(answer: Callable[[dict[str, Any]], None]) -> None:
-    run: Callable[[], Any] = lambda: None
+    run: Callable[[], Any] = list
     outputs: Callable[[], list[np.ndarray]] = list
     for line in sys.stdin:
         job = json.loads(line)

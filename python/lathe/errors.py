@@ -52,7 +52,15 @@ class InterruptedBuild(Error):
 
 _BY_CODE = {
     kind.code: kind
-    for kind in (FailedError, UsageError, UnsupportedError, DamagedError, IntegrityError, NoTargetError, InterruptedBuild)
+    for kind in (
+        FailedError,
+        UsageError,
+        UnsupportedError,
+        DamagedError,
+        IntegrityError,
+        NoTargetError,
+        InterruptedBuild,
+    )
 }
 
 

@@ -51,7 +51,9 @@ def bench(model: Model, seconds: float = 3.0, inputs: Mapping[str, np.ndarray] |
     }
 
 
-def example_inputs(ports: tuple[Port, ...], shapes: Mapping[str, tuple[int, ...]] | None = None) -> dict[str, np.ndarray]:
+def example_inputs(
+    ports: tuple[Port, ...], shapes: Mapping[str, tuple[int, ...]] | None = None
+) -> dict[str, np.ndarray]:
     """Reproducible inputs: floats in [-1, 1), integers 0 or 1 (valid as masks and as indices), zeros for types that
     numpy lacks. Symbolic dimensions are 1 unless `shapes` says otherwise."""
     random = np.random.default_rng(1)

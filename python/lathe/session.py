@@ -232,7 +232,9 @@ class _Bound:
                 if not array.flags.writeable:
                     raise UsageError(f'output "{port.name}" cannot be bound: the array is read-only')
                 if shapes[i] is not None and array.shape != tuple(shapes[i]):
-                    raise UsageError(f'output "{port.name}" has shape {list(shapes[i])}, got an array of {list(array.shape)}')
+                    raise UsageError(
+                        f'output "{port.name}" has shape {list(shapes[i])}, got an array of {list(array.shape)}'
+                    )
             elif shapes[i] is not None and port.dtype not in _FOUR_BITS:
                 array = np.empty(shapes[i], port.numpy)
             self._arrays.append(array)
@@ -300,7 +302,9 @@ def _require_bindable(kind: str, port: Port, array: Any) -> None:
         raise UsageError(f'{kind} "{port.name}": bind takes numpy arrays, got {type(array).__name__}')
     _check_type(kind, port, array)
     if port.dtype in _FOUR_BITS:
-        raise UsageError(f'{kind} "{port.name}" cannot be bound: {port.dtype} is stored two to a byte; call the model instead')
+        raise UsageError(
+            f'{kind} "{port.name}" cannot be bound: {port.dtype} is stored two to a byte; call the model instead'
+        )
     if not array.flags.c_contiguous or not array.dtype.isnative:
         raise UsageError(f'{kind} "{port.name}" cannot be bound: the array is not C-contiguous in native byte order')
 

@@ -89,7 +89,8 @@ PYBIND11_MODULE(_compiler, m) {
       .def_readwrite("strict", &BuildOptions::strict)
       .def_readwrite("memory_limit", &BuildOptions::memory_limit)
       .def_readwrite("trust", &BuildOptions::trust);
-  m.def("build", [](const std::string& model, const std::string& engine, BuildOptions options, const py::object& progress) {
+  m.def("build", [](const std::string& model, const std::string& engine, BuildOptions options,
+                    const py::object& progress) {
     return report_dict(without_gil(options, progress, [&] { return lathe::compiler::build(model, engine, options); }));
   });
   m.def("cached_engine", [](const std::string& model, BuildOptions options, const py::object& progress, bool rebuild) {

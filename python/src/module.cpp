@@ -89,8 +89,10 @@ class Engine {
       check(lathe_engine_port(engine_, kind, i, &info));
       py::tuple shape(info.rank);
       for (size_t d = 0; d < info.rank; ++d) {
-        if (info.dims[d] < 0) shape[d] = py::str(info.symbols[d]);
-        else shape[d] = py::int_(info.dims[d]);
+        if (info.dims[d] < 0)
+          shape[d] = py::str(info.symbols[d]);
+        else
+          shape[d] = py::int_(info.dims[d]);
       }
       out.append(py::make_tuple(text(info.name), static_cast<int>(info.dtype), shape));
     }
@@ -125,8 +127,8 @@ class Engine {
  private:
   /// Names come from the user's model and need not be UTF-8.
   static py::str text(const char* s) {
-    return py::reinterpret_steal<py::str>(PyUnicode_DecodeUTF8(s, static_cast<Py_ssize_t>(std::string_view(s).size()),
-                                                               "surrogateescape"));
+    return py::reinterpret_steal<py::str>(
+        PyUnicode_DecodeUTF8(s, static_cast<Py_ssize_t>(std::string_view(s).size()), "surrogateescape"));
   }
 
   Buffer memory_;  // before engine_: closed after it
@@ -188,9 +190,12 @@ class Session {
     for (size_t i = 0; i < outputs_.size(); ++i) {
       lathe_tensor tensor = LATHE_TENSOR_INIT;
       const lathe_status known = lathe_session_output(session_, i, &tensor);
-      if (known == LATHE_OK) out.append(shape_of(tensor));
-      else if (known == LATHE_USAGE) out.append(py::none());
-      else check(known);
+      if (known == LATHE_OK)
+        out.append(shape_of(tensor));
+      else if (known == LATHE_USAGE)
+        out.append(py::none());
+      else
+        check(known);
     }
     return out;
   }

@@ -21,13 +21,15 @@ Result<const compiler::Table*> load() {
   void* library = dlopen(what.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!library) {
     const char* why = dlerror();
-    return fail(Code::kFailed, "the compiler cannot be loaded: " + std::string(why ? why : what) +
-                                   "; building models needs it and LLVM 19, running engines does not (see `lathe doctor`)");
+    return fail(Code::kFailed,
+                "the compiler cannot be loaded: " + std::string(why ? why : what) +
+                    "; building models needs it and LLVM 19, running engines does not (see `lathe doctor`)");
   }
   const auto table = reinterpret_cast<decltype(&lathe_compiler_table)>(dlsym(library, "lathe_compiler_table"));
   const compiler::Table* found = table ? table() : nullptr;
   if (!found || found->size != sizeof(compiler::Table) || std::string_view(found->version) != LATHE_VERSION)
-    return fail(Code::kFailed, what + " is of another version than this program (" LATHE_VERSION "); install both together");
+    return fail(Code::kFailed,
+                what + " is of another version than this program (" LATHE_VERSION "); install both together");
   return found;
 }
 

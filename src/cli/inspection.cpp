@@ -47,7 +47,8 @@ Json node_json(const Plan& plan, size_t index) {
 }
 
 bool runs_here(const EngineHead::Target& t) {
-  return t.arch == host_cpu().arch && std::ranges::all_of(t.features, [](const std::string& f) { return host_cpu().has(f); });
+  return t.arch == host_cpu().arch &&
+         std::ranges::all_of(t.features, [](const std::string& f) { return host_cpu().has(f); });
 }
 
 Json target_json(const EngineHead::Target& target, const Plan& plan) {
@@ -79,22 +80,34 @@ std::string arena_text(const Json& target) {
 }
 
 std::string count_text(double n) {
-  return n >= 1e9 ? fmt::format("{:.3g} G", n / 1e9) : n >= 1e6 ? fmt::format("{:.3g} M", n / 1e6) : fmt::format("{:.0f}", n);
+  return n >= 1e9   ? fmt::format("{:.3g} G", n / 1e9)
+         : n >= 1e6 ? fmt::format("{:.3g} M", n / 1e6)
+                    : fmt::format("{:.0f}", n);
 }
 
 std::vector<std::string> node_row(const Json& n) {
-  return {as_string(n["node"]),   as_string(n["op"]), n["kernel"].is_null() ? "-" : as_string(n["kernel"]),
-          as_string(n["tactic"]), as_string(n["where"]), as_string(n["precision"]), count_text(n["flops"].get<double>())};
+  return {as_string(n["node"]),
+          as_string(n["op"]),
+          n["kernel"].is_null() ? "-" : as_string(n["kernel"]),
+          as_string(n["tactic"]),
+          as_string(n["where"]),
+          as_string(n["precision"]),
+          count_text(n["flops"].get<double>())};
 }
 
 std::string escape(std::string_view text) {
   std::string out;
   for (const char c : text) {
-    if (c == '<') out += "&lt;";
-    else if (c == '>') out += "&gt;";
-    else if (c == '&') out += "&amp;";
-    else if (c == '"') out += "&quot;";
-    else out += c;
+    if (c == '<')
+      out += "&lt;";
+    else if (c == '>')
+      out += "&gt;";
+    else if (c == '&')
+      out += "&amp;";
+    else if (c == '"')
+      out += "&quot;";
+    else
+      out += c;
   }
   return out;
 }
@@ -139,17 +152,17 @@ Result<Json> inspect_engine(const std::string& path) {
 }
 
 std::string inspection_text(const Json& in) {
-  std::string out = fmt::format("{}: {} ({} of weights), {}\n", as_string(in["engine"]),
-                                human_bytes(in["file_bytes"].get<double>()), human_bytes(in["weight_bytes"].get<double>()),
-                                in["signed"].get<bool>() ? "signed" : "not signed");
+  std::string out =
+      fmt::format("{}: {} ({} of weights), {}\n", as_string(in["engine"]), human_bytes(in["file_bytes"].get<double>()),
+                  human_bytes(in["weight_bytes"].get<double>()), in["signed"].get<bool>() ? "signed" : "not signed");
   out += "inputs\n" + ports_text(in["inputs"]) + "outputs\n" + ports_text(in["outputs"]);
   for (const Json& s : in["symbols"])
     out += fmt::format("  symbol {}: {} to {}, optimised for {}\n", as_string(s["name"]), s["min"].dump(),
                        s["max"].is_null() ? "any" : s["max"].dump(), s["opt"].dump());
   for (const Json& t : in["targets"]) {
     out += fmt::format("\ntarget {}{}: code {}, arena {}, {} kernels\n", as_string(t["name"]),
-                       t["runs_here"].get<bool>() ? "" : " (does not run here)", human_bytes(t["code_bytes"].get<double>()),
-                       arena_text(t), t["kernels"].dump());
+                       t["runs_here"].get<bool>() ? "" : " (does not run here)",
+                       human_bytes(t["code_bytes"].get<double>()), arena_text(t), t["kernels"].dump());
     Table table({"node", "op", "kernel", "tactic", "where", "precision", "FLOP"});
     for (const Json& n : t["nodes"]) table.add(node_row(n));
     out += table.text();
@@ -165,10 +178,11 @@ std::string inspection_html(const Json& in, const std::string& title) {
       "border-bottom:1px solid #e4e4e4;overflow-wrap:anywhere}th{color:#666;font-weight:600}"
       ".bar{background:linear-gradient(90deg,#bcd8f5 var(--w),transparent var(--w))}"
       "@media(prefers-color-scheme:dark){body{background:#181818;color:#ddd}td,th{border-color:#333}"
-      ".bar{background:linear-gradient(90deg,#234a73 var(--w),transparent var(--w))}}</style><h1>" + escape(title) + "</h1>";
-  out += fmt::format("<p>{}, {} of weights, {}; identity <code>{}</code></p>", human_bytes(in["file_bytes"].get<double>()),
-                     human_bytes(in["weight_bytes"].get<double>()), in["signed"].get<bool>() ? "signed" : "not signed",
-                     as_string(in["identity"]));
+      ".bar{background:linear-gradient(90deg,#234a73 var(--w),transparent var(--w))}}</style><h1>" +
+      escape(title) + "</h1>";
+  out += fmt::format("<p>{}, {} of weights, {}; identity <code>{}</code></p>",
+                     human_bytes(in["file_bytes"].get<double>()), human_bytes(in["weight_bytes"].get<double>()),
+                     in["signed"].get<bool>() ? "signed" : "not signed", as_string(in["identity"]));
   out += "<h2>Inputs and outputs</h2><pre>" + escape(ports_text(in["inputs"])) + "→\n" +
          escape(ports_text(in["outputs"])) + "</pre>";
   if (!in["provenance"].empty()) {
@@ -182,7 +196,8 @@ std::string inspection_html(const Json& in, const std::string& title) {
     for (const Json& n : t["nodes"]) most = std::max(most, n["flops"].get<double>());
     out += fmt::format("<h2>{}</h2><p>code {}, arena {}, {} kernels</p><table><tr>", escape(as_string(t["name"])),
                        human_bytes(t["code_bytes"].get<double>()), arena_text(t), t["kernels"].dump());
-    for (const char* head : {"Node", "Op", "Kernel", "Tactic", "Where", "Precision", "FLOP"}) out += fmt::format("<th>{}", head);
+    for (const char* head : {"Node", "Op", "Kernel", "Tactic", "Where", "Precision", "FLOP"})
+      out += fmt::format("<th>{}", head);
     for (const Json& n : t["nodes"]) {
       auto row = node_row(n);
       const std::string flops = row.back();

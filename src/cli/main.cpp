@@ -34,7 +34,8 @@ namespace {
 
 /// `--shape a=1x2 b=3` means `--shape a=1x2 --shape b=3`: CLI11 would take the model's path as one more value.
 std::vector<std::string> repeat_list_options(std::vector<std::string> args) {
-  constexpr std::array<std::string_view, 5> kLists = {"--shape", "--min-shape", "--opt-shape", "--max-shape", "--input"};
+  constexpr std::array<std::string_view, 5> kLists = {"--shape", "--min-shape", "--opt-shape", "--max-shape",
+                                                      "--input"};
   std::vector<std::string> out;
   for (size_t i = 0; i < args.size(); ++i) {
     out.push_back(args[i]);
@@ -59,7 +60,8 @@ std::string usage_message(const CLI::App& app, const CLI::ParseError& error, con
   std::string message = error.what();
   if (at == &app && !args.empty() && !args[0].starts_with('-')) {
     std::vector<std::string> names;
-    for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; })) names.push_back(sub->get_name());
+    for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; }))
+      names.push_back(sub->get_name());
     message = "there is no command \"" + args[0] + "\"" + did_you_mean(args[0], names);
   }
   return message + "; see `" + (at == &app ? "lathe --help" : "lathe " + at->get_name() + " --help") + "`";
@@ -72,9 +74,10 @@ int main_without_exceptions(int argc, char** argv) {
   CLI::App app("lathe turns a trained model into the fastest engine for a device, and runs it there.", "lathe");
   app.set_version_flag("--version", "lathe " LATHE_VERSION);
   app.require_subcommand(1);
-  app.footer("Exit codes: 0 done, 1 failed while running, 2 usage, 3 not supported, 4 damaged or unknown file,\n"
-             "5 integrity or signature, 6 no code for this device, 130 interrupted.\n"
-             "Example:\n  lathe build model.onnx -o model.lathe && lathe bench model.lathe");
+  app.footer(
+      "Exit codes: 0 done, 1 failed while running, 2 usage, 3 not supported, 4 damaged or unknown file,\n"
+      "5 integrity or signature, 6 no code for this device, 130 interrupted.\n"
+      "Example:\n  lathe build model.onnx -o model.lathe && lathe bench model.lathe");
   Commands commands(app);
 #define LATHE_COMMAND_ENTRY(stem) add_##stem(commands);
 #include "commands_list.inc"

@@ -85,8 +85,10 @@ class HeaderParser {
         header.descr = *descr;
         seen |= 1;
       } else if (*key == "fortran_order") {
-        if (word("True")) header.fortran_order = true;
-        else if (!word("False")) return std::nullopt;
+        if (word("True"))
+          header.fortran_order = true;
+        else if (!word("False"))
+          return std::nullopt;
         seen |= 2;
       } else if (*key == "shape") {
         if (!shape(header.dims)) return std::nullopt;
@@ -293,7 +295,8 @@ Result<Tensor> to_tensor(NpyArray array, DType type) {
     const int raw = std::to_integer<int>(tensor.data[i]);
     const int value = type == DType::kI4 ? static_cast<int8_t>(raw) : raw;
     if (value < low || value > high)
-      return fail(Code::kUsage, fmt::format("value {} is outside {}'s range [{}, {}]", value, numpy_name(type), low, high));
+      return fail(Code::kUsage,
+                  fmt::format("value {} is outside {}'s range [{}, {}]", value, numpy_name(type), low, high));
     packed[i / 2] |= static_cast<std::byte>((value & 15) << (4 * (i % 2)));
   }
   tensor.data = std::move(packed);
@@ -304,8 +307,9 @@ std::vector<std::byte> write_npy(const Tensor& tensor) {
   const NumpyType* t = find_type(tensor.dtype);
   const std::string_view storage = t && !t->storage.empty() ? t->storage : "u1";
   const bool one_byte = storage.substr(1) == "1";
-  std::string header = fmt::format("{{'descr': '{}{}', 'fortran_order': False, 'shape': ({}{}), }}", one_byte ? '|' : '<',
-                                   storage, fmt::join(tensor.dims, ", "), tensor.dims.size() == 1 ? "," : "");
+  std::string header =
+      fmt::format("{{'descr': '{}{}', 'fortran_order': False, 'shape': ({}{}), }}", one_byte ? '|' : '<', storage,
+                  fmt::join(tensor.dims, ", "), tensor.dims.size() == 1 ? "," : "");
   // Data begins at a multiple of 64; the header ends with a line feed.
   header.append((64 - (10 + header.size() + 1) % 64) % 64, ' ');
   header += '\n';

@@ -116,8 +116,7 @@ Status write_npz(const std::string& path, std::span<const NamedTensor> tensors) 
   std::vector<std::byte> bytes;
   zip_stat_t stat;
   zip_stat_init(&stat);
-  if (zip_source_stat(memory.get(), &stat) != 0 || !(stat.valid & ZIP_STAT_SIZE) ||
-      zip_source_open(memory.get()) != 0)
+  if (zip_source_stat(memory.get(), &stat) != 0 || !(stat.valid & ZIP_STAT_SIZE) || zip_source_open(memory.get()) != 0)
     return failed(zip_error_strerror(zip_source_error(memory.get())));
   bytes.resize(stat.size);
   const zip_int64_t got = zip_source_read(memory.get(), bytes.data(), bytes.size());

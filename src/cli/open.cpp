@@ -86,8 +86,9 @@ void BuildFlags::add_to(CLI::App& app) {
   list("--min-shape", min_shape, "Smallest shape of an input");
   list("--opt-shape", opt_shape, "Shape to optimise for");
   list("--max-shape", max_shape, "Largest shape of an input");
-  given.push_back(app.add_flag("--strict", options.strict, "Fail instead of falling back to anything slower or less precise")
-                      ->group(group));
+  given.push_back(
+      app.add_flag("--strict", options.strict, "Fail instead of falling back to anything slower or less precise")
+          ->group(group));
   given.push_back(app.add_option("--memory-limit", options.memory_limit, "Most memory a model may ask for, e.g. 512MB")
                       ->type_name("BYTES")
                       ->transform(CLI::AsSizeValue(false))
@@ -136,7 +137,7 @@ Status with_progress(compiler::BuildOptions options, const Output& out,
 
 Result<Opened> open_engine_or_model(const std::string& path, const BuildFlags& build, const EngineOptions& options,
                                     const Output& out) {
-  struct stat info {};
+  struct stat info{};
   if (stat(path.c_str(), &info) != 0) return fail(Code::kUsage, errno_message(path, "cannot open"));
   if (is_engine_file(path)) {
     for (const CLI::Option* option : build.given)

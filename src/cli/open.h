@@ -31,7 +31,7 @@ bool is_engine_file(const std::string& path);
 
 struct Opened {
   Engine::Ref engine;
-  std::string path;           ///< of the engine file
+  std::string path;  ///< of the engine file
   bool from_model = false;
   double load_seconds = 0, build_seconds = 0;  ///< build_seconds: 0 if the engine was there
 };

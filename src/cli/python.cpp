@@ -66,7 +66,8 @@ Result<Python> python_with_lathe() {
   for (const std::string& program : candidates())
     if (access(program.c_str(), X_OK) == 0 && imports_lathe(program, path)) return Python{program, path};
   return fail(Code::kFailed,
-              "no Python here has the packages lathe and numpy; activate the environment that does, or name it in LATHE_PYTHON");
+              "no Python here has the packages lathe and numpy; activate the environment that does, or name it in "
+              "LATHE_PYTHON");
 }
 
 Status become_python(const Python& python, const std::string& module, std::vector<std::string> args) {

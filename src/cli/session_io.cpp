@@ -75,8 +75,8 @@ Result<Tensor> read_raw(const Plan& plan, const PlanPort& port, const std::strin
   }
   const int64_t bytes = dtype_bytes(buffer.dtype, count);
   if (file.size() != static_cast<uint64_t>(bytes))
-    return fail(Code::kUsage, fmt::format("{}: not an npy file, and {} bytes where input \"{}\" as raw bytes has {}", path,
-                                          file.size(), port.name, bytes));
+    return fail(Code::kUsage, fmt::format("{}: not an npy file, and {} bytes where input \"{}\" as raw bytes has {}",
+                                          path, file.size(), port.name, bytes));
   tensor.data.resize(static_cast<size_t>(bytes));
   LATHE_CHECK(file.read(0, tensor.data));
   return tensor;
@@ -118,33 +118,47 @@ void fill_random(Tensor& t, std::mt19937_64& random) {
   const auto small_float = [&](int fraction_bits, int bias, int sign_bit) {
     const uint64_t bits = random();
     const auto exponent = static_cast<uint64_t>(bias - 4) + (bits >> 40 & 3);
-    return static_cast<uint16_t>((bits >> 63) << sign_bit | exponent << fraction_bits | (bits & ((1u << fraction_bits) - 1)));
+    return static_cast<uint16_t>((bits >> 63) << sign_bit | exponent << fraction_bits |
+                                 (bits & ((1u << fraction_bits) - 1)));
   };
   switch (t.dtype) {
     case DType::kC64:
-    case DType::kF32: return fill([&] { return static_cast<float>(unit()); });
+    case DType::kF32:
+      return fill([&] { return static_cast<float>(unit()); });
     case DType::kC128:
-    case DType::kF64: return fill(unit);
-    case DType::kF16: return fill([&] { return small_float(10, 15, 15); });
-    case DType::kBF16: return fill([&] { return small_float(7, 127, 15); });
+    case DType::kF64:
+      return fill(unit);
+    case DType::kF16:
+      return fill([&] { return small_float(10, 15, 15); });
+    case DType::kBF16:
+      return fill([&] { return small_float(7, 127, 15); });
     case DType::kF8E4M3FN:
-    case DType::kF8E4M3FNUZ: return fill([&] { return static_cast<uint8_t>(small_float(3, 7, 7)); });
+    case DType::kF8E4M3FNUZ:
+      return fill([&] { return static_cast<uint8_t>(small_float(3, 7, 7)); });
     case DType::kF8E5M2:
-    case DType::kF8E5M2FNUZ: return fill([&] { return static_cast<uint8_t>(small_float(2, 15, 7)); });
-    case DType::kF4E2M1: return fill([&] { return static_cast<uint8_t>(random()); });
+    case DType::kF8E5M2FNUZ:
+      return fill([&] { return static_cast<uint8_t>(small_float(2, 15, 7)); });
+    case DType::kF4E2M1:
+      return fill([&] { return static_cast<uint8_t>(random()); });
     case DType::kU4:
-    case DType::kI4: return fill([&] { return static_cast<uint8_t>(random() & 0x11); });
+    case DType::kI4:
+      return fill([&] { return static_cast<uint8_t>(random() & 0x11); });
     case DType::kU8:
     case DType::kI8:
-    case DType::kBool: return fill([&] { return static_cast<uint8_t>(random() & 1); });
+    case DType::kBool:
+      return fill([&] { return static_cast<uint8_t>(random() & 1); });
     case DType::kU16:
-    case DType::kI16: return fill([&] { return static_cast<uint16_t>(random() & 1); });
+    case DType::kI16:
+      return fill([&] { return static_cast<uint16_t>(random() & 1); });
     case DType::kU32:
-    case DType::kI32: return fill([&] { return static_cast<uint32_t>(random() & 1); });
+    case DType::kI32:
+      return fill([&] { return static_cast<uint32_t>(random() & 1); });
     case DType::kU64:
-    case DType::kI64: return fill([&] { return static_cast<uint64_t>(random() & 1); });
+    case DType::kI64:
+      return fill([&] { return static_cast<uint64_t>(random() & 1); });
     case DType::kString:
-    case DType::kUndefined: return;
+    case DType::kUndefined:
+      return;
   }
 }
 
@@ -174,13 +188,16 @@ Json port_json(const Plan& plan, const PlanPort& port) {
   Json shape = Json::array();
   for (const ExprId id : buffer.dims) {
     const SizeExpr& e = plan.exprs[static_cast<size_t>(id)];
-    if (e.kind == SizeExpr::Kind::kConstant) shape.push_back(e.value);
-    else shape.push_back(size_format(plan, id));
+    if (e.kind == SizeExpr::Kind::kConstant)
+      shape.push_back(e.value);
+    else
+      shape.push_back(size_format(plan, id));
   }
   return {{"name", port.name}, {"dtype", numpy_name(buffer.dtype)}, {"shape", shape}};
 }
 
-Result<std::vector<Tensor>> read_inputs(const Plan& plan, const std::string& npz, const std::vector<std::string>& files) {
+Result<std::vector<Tensor>> read_inputs(const Plan& plan, const std::string& npz,
+                                        const std::vector<std::string>& files) {
   std::vector<Tensor> tensors(plan.inputs.size());
   for (const PlanPort& port : plan.inputs)
     if (buffer_of(plan, port).dtype == DType::kString)
@@ -202,7 +219,8 @@ Result<std::vector<Tensor>> read_inputs(const Plan& plan, const std::string& npz
   }
   std::string missing;
   for (size_t i = 0; i < tensors.size(); ++i)
-    if (tensors[i].dtype == DType::kUndefined) missing += (missing.empty() ? "" : ", ") + ('"' + plan.inputs[i].name + '"');
+    if (tensors[i].dtype == DType::kUndefined)
+      missing += (missing.empty() ? "" : ", ") + ('"' + plan.inputs[i].name + '"');
   if (!missing.empty())
     return fail(Code::kUsage, "no data for input " + missing + "; the model expects" + expected_inputs(plan) +
                                   "\ngive them with --inputs FILE.npz or --input NAME=FILE");
@@ -251,8 +269,7 @@ Result<std::vector<Tensor>> random_inputs(const Plan& plan, const std::vector<st
 }
 
 Status bind_inputs(Session& session, std::span<const Tensor> inputs) {
-  for (size_t i = 0; i < inputs.size(); ++i)
-    LATHE_CHECK(session.bind_input(i, inputs[i].data.data(), inputs[i].dims));
+  for (size_t i = 0; i < inputs.size(); ++i) LATHE_CHECK(session.bind_input(i, inputs[i].data.data(), inputs[i].dims));
   return {};
 }
 
@@ -279,23 +296,35 @@ size_t element_count(const Tensor& tensor) {
 
 double element(const Tensor& t, size_t i) {
   switch (t.dtype) {
-    case DType::kF32: return static_cast<double>(load<float>(t, i));
-    case DType::kF64: return load<double>(t, i);
-    case DType::kF16: return half_to_double(load<uint16_t>(t, i));
+    case DType::kF32:
+      return static_cast<double>(load<float>(t, i));
+    case DType::kF64:
+      return load<double>(t, i);
+    case DType::kF16:
+      return half_to_double(load<uint16_t>(t, i));
     case DType::kBF16: {
       const uint32_t bits = static_cast<uint32_t>(load<uint16_t>(t, i)) << 16;
       return static_cast<double>(std::bit_cast<float>(bits));
     }
     case DType::kBool:
-    case DType::kU8: return load<uint8_t>(t, i);
-    case DType::kI8: return load<int8_t>(t, i);
-    case DType::kU16: return load<uint16_t>(t, i);
-    case DType::kI16: return load<int16_t>(t, i);
-    case DType::kU32: return load<uint32_t>(t, i);
-    case DType::kI32: return load<int32_t>(t, i);
-    case DType::kU64: return static_cast<double>(load<uint64_t>(t, i));
-    case DType::kI64: return static_cast<double>(load<int64_t>(t, i));
-    default: return std::numeric_limits<double>::quiet_NaN();
+    case DType::kU8:
+      return load<uint8_t>(t, i);
+    case DType::kI8:
+      return load<int8_t>(t, i);
+    case DType::kU16:
+      return load<uint16_t>(t, i);
+    case DType::kI16:
+      return load<int16_t>(t, i);
+    case DType::kU32:
+      return load<uint32_t>(t, i);
+    case DType::kI32:
+      return load<int32_t>(t, i);
+    case DType::kU64:
+      return static_cast<double>(load<uint64_t>(t, i));
+    case DType::kI64:
+      return static_cast<double>(load<int64_t>(t, i));
+    default:
+      return std::numeric_limits<double>::quiet_NaN();
   }
 }
 

@@ -123,7 +123,7 @@ Status add_model(Key& key, const std::string& model) {
 std::string compiler_identity() {
   std::string out = LATHE_VERSION;
   Dl_info info{};
-  struct stat file {};
+  struct stat file{};
   if (dladdr(reinterpret_cast<const void*>(&compiler_identity), &info) && info.dli_fname &&
       stat(info.dli_fname, &file) == 0)
     out += fmt::format(" {} {}.{}", file.st_size, file.st_mtim.tv_sec, file.st_mtim.tv_nsec);
@@ -161,8 +161,10 @@ void prune(const fs::path& folder, const fs::path& keep) {
     std::error_code ignored;
     if (it->path().extension() != ".lathe") continue;
     entries.push_back({it->last_write_time(ignored), it->file_size(ignored), it->path()});
-    if (ignored) entries.pop_back();  // another process removed it
-    else total += entries.back().bytes;
+    if (ignored)
+      entries.pop_back();  // another process removed it
+    else
+      total += entries.back().bytes;
   }
   std::ranges::sort(entries, {}, &Entry::used);
   for (const Entry& e : entries) {

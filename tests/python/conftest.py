@@ -56,7 +56,9 @@ def lathe_program() -> str:
 def cli(lathe_program: str) -> Callable[..., Finished]:
     """Runs `lathe` with arguments: cli("build", model, …, cwd=, env=, preexec=)."""
 
-    def call(*arguments: Any, cwd: Path | None = None, env: dict[str, str] | None = None, preexec: Any = None) -> Finished:
+    def call(
+        *arguments: Any, cwd: Path | None = None, env: dict[str, str] | None = None, preexec: Any = None
+    ) -> Finished:
         done = subprocess.run(
             [lathe_program, *map(str, arguments)],
             capture_output=True,

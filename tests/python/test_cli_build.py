@@ -60,7 +60,9 @@ def test_same_input_gives_the_same_bytes(cli, mlp: Mlp, tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\x00" * 64, b"not a model at all, but text\n" * 20, os.urandom(4096)], ids=["empty", "zeros", "text", "random"]
+    "content",
+    [b"", b"\x00" * 64, b"not a model at all, but text\n" * 20, os.urandom(4096)],
+    ids=["empty", "zeros", "text", "random"],
 )
 def test_garbage_is_refused_as_damaged(cli, tmp_path: Path, content: bytes):
     (tmp_path / "m.onnx").write_bytes(content)
@@ -82,7 +84,9 @@ def test_truncated_model_is_refused(cli, mlp: Mlp, tmp_path: Path, share: float)
 def test_external_data_is_read(cli, external: Mlp, tmp_path: Path, x: np.ndarray):
     assert cli("build", external.path, "-o", tmp_path / "m.lathe").code == 0
     np.savez(tmp_path / "in.npz", x=x)
-    assert cli("run", tmp_path / "m.lathe", "--inputs", tmp_path / "in.npz", "--outputs", tmp_path / "out.npz").code == 0
+    assert (
+        cli("run", tmp_path / "m.lathe", "--inputs", tmp_path / "in.npz", "--outputs", tmp_path / "out.npz").code == 0
+    )
     np.testing.assert_allclose(np.load(tmp_path / "out.npz")["y"], external(x), rtol=1e-4, atol=1e-5)
 
 

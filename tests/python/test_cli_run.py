@@ -35,7 +35,10 @@ def test_round_trip(cli, mlp: Mlp, mlp_engine: Path, feed: Path, x: np.ndarray):
 def test_any_number_of_threads_gives_the_same_bytes(cli, mlp_engine: Path, feed: Path):
     written = []
     for threads in (1, 2, 3, 8):
-        assert cli("run", mlp_engine, "--inputs", feed, "--outputs", feed.with_name("o.npz"), "--threads", threads).code == 0
+        assert (
+            cli("run", mlp_engine, "--inputs", feed, "--outputs", feed.with_name("o.npz"), "--threads", threads).code
+            == 0
+        )
         written.append(feed.with_name("o.npz").read_bytes())
     assert len(set(written)) == 1
 
@@ -114,7 +117,9 @@ def test_wrong_name_suggests_the_nearest(cli, two_inputs: Path, tmp_path: Path):
     ],
     ids=lambda v: f"{v.dtype}{v.shape}" if isinstance(v, np.ndarray) else "",
 )
-def test_wrong_shape_or_type_says_expected_and_got(cli, mlp_engine: Path, tmp_path: Path, array: np.ndarray, words: list[str]):
+def test_wrong_shape_or_type_says_expected_and_got(
+    cli, mlp_engine: Path, tmp_path: Path, array: np.ndarray, words: list[str]
+):
     np.savez(tmp_path / "in.npz", x=array)
     done = cli("run", mlp_engine, "--inputs", tmp_path / "in.npz")
     assert done.code == 2, done.err
@@ -176,7 +181,9 @@ HOSTILE = {
     "data cut": npy("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 8), }", b"\0" * 95),
     "too much data": npy("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 8), }", b"\0" * 97),
     "negative": npy("{'descr': '<f4', 'fortran_order': False, 'shape': (-3, 8), }", b"\0" * 96),
-    "overflow": npy("{'descr': '<f4', 'fortran_order': False, 'shape': (9223372036854775807, 9223372036854775807), }", b""),
+    "overflow": npy(
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (9223372036854775807, 9223372036854775807), }", b""
+    ),
     "rank 65": npy("{'descr': '<f4', 'fortran_order': False, 'shape': (" + "1," * 65 + "), }", b"\0" * 4),
     "code in the header": npy("{'descr': __import__('os').system('true'), 'shape': ()}", b""),
     "unknown key": npy("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 8), 'more': 1}", b"\0" * 96),

@@ -154,7 +154,9 @@ def test_compare_follows_its_contract(cli, mlp: Mlp, tmp_path: Path):
     result = done.json
     assert [row["runtime"] for row in result["rows"]] == ["lathe", "onnxruntime"]
     for row in result["rows"]:
-        assert {"version", "precision", "p50_ms", "min_ms", "max_abs_diff", "cosine", "peak_rss_mb", "load_ms"} <= set(row)
+        assert {"version", "precision", "p50_ms", "min_ms", "max_abs_diff", "cosine", "peak_rss_mb", "load_ms"} <= set(
+            row
+        )
         assert 0 < row["min_ms"] <= row["p50_ms"]
         assert row["max_abs_diff"] < 1e-4 and row["cosine"] > 0.999
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")

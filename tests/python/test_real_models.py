@@ -56,4 +56,6 @@ def test_model_gives_the_stored_outputs(path: Path):
                 scale = float(np.max(np.abs(want), initial=0)) or 1.0
                 error = float(np.max(np.abs(out[name].astype(np.float64) - want), initial=0)) / scale
                 limit = TOLERANCE.get(path.name, 1e-3)
-                assert error <= limit, f"{path.name}, case {case}, output {name}: max|a-b|/max|b| = {error:.2e} > {limit}"
+                assert error <= limit, (
+                    f"{path.name}, case {case}, output {name}: max|a-b|/max|b| = {error:.2e} > {limit}"
+                )

@@ -46,8 +46,8 @@ double peak_rss_mb() {
 /// Starts this program again on the engine that a model became, so that neither the compiler nor LLVM is in memory
 /// while measuring. Returns only when that fails.
 Status restart(const Options& o, const Output& out, const std::string& engine) {
-  std::vector<std::string> args = {"lathe", "bench", engine, "--threads", std::to_string(o.threads),
-                                   "--seconds", fmt::format("{}", o.seconds)};
+  std::vector<std::string> args = {
+      "lathe", "bench", engine, "--threads", std::to_string(o.threads), "--seconds", fmt::format("{}", o.seconds)};
   const auto add = [&](const char* name, const std::string& value) {
     if (!value.empty()) args.insert(args.end(), {name, value});
   };
@@ -140,7 +140,8 @@ Status bench(const Options& o, const Output& out) {
   LATHE_TRY(const Measurement m, measure(*session, o.seconds));
   const double rss = peak_rss_mb();
 
-  out.line("{}: {} thread{}, {} runs", opened.path, session->threads(), session->threads() == 1 ? "" : "s", m.ms.size());
+  out.line("{}: {} thread{}, {} runs", opened.path, session->threads(), session->threads() == 1 ? "" : "s",
+           m.ms.size());
   out.line("latency  min {:.4g} ms, p50 {:.4g} ms, p90 {:.4g} ms, p99 {:.4g} ms, mean {:.4g} ms", m.ms.front(),
            m.quantile(0.5), m.quantile(0.9), m.quantile(0.99), m.mean());
   out.line("{:.4g} runs/s; load {:.3g} ms, first run {:.3g} ms, peak memory {:.0f} MB", 1e3 / m.mean(), load_ms,
@@ -171,9 +172,7 @@ void add_bench(Commands& commands) {
                                [o](const Output& out) { return bench(*o, out); });
   app.add_option("ENGINE", o->path, "An engine, or a model, which is built first and cached")->required();
   app.add_option("-t,--threads", o->threads, "Threads; 0: all CPUs")->check(CLI::Range(0, 256));
-  app.add_option("-s,--seconds", o->seconds, "How long to measure")
-      ->check(CLI::Range(0.0, 1e6))
-      ->capture_default_str();
+  app.add_option("-s,--seconds", o->seconds, "How long to measure")->check(CLI::Range(0.0, 1e6))->capture_default_str();
   app.add_option("--profile", o->profile, "Write the time of each kernel as a Chrome trace, and show a table")
       ->type_name("TRACE.json");
   app.add_option("--inputs", o->npz, "npz file with an array for each input; default: made up, always the same");

@@ -2,10 +2,10 @@
 #include <filesystem>
 #include <memory>
 
+#include "base/mapped_file.h"
 #include "cli/command.h"
 #include "cli/compiler_library.h"
 #include "cli/open.h"
-#include "base/mapped_file.h"
 
 namespace lathe::cli {
 namespace {
@@ -26,7 +26,8 @@ Status build(const Options& o, const Output& out) {
   if (!std::filesystem::exists(o.model, error)) return fail(Code::kUsage, o.model + ": no such file");
   if (std::filesystem::equivalent(o.model, engine, error))
     return fail(Code::kUsage, engine + ": the engine would replace the model; choose another name with -o");
-  if (is_engine_file(o.model)) return fail(Code::kUsage, o.model + " is an engine, built already; build expects a model");
+  if (is_engine_file(o.model))
+    return fail(Code::kUsage, o.model + " is an engine, built already; build expects a model");
   LATHE_TRY(const compiler::BuildOptions options, o.build.parsed());
   LATHE_TRY(const compiler::Table* table, compiler_library());
   compiler::BuildReport report;

@@ -22,10 +22,16 @@ struct Options {
 /// its own with the same loop.
 Status compare(const Options& o, const Output& out) {
   if (is_engine_file(o.model))
-    return fail(Code::kUsage, o.model + " is an engine; compare expects the model, which the other runtimes can read too");
+    return fail(Code::kUsage,
+                o.model + " is an engine; compare expects the model, which the other runtimes can read too");
   LATHE_TRY(const Python python, python_with_lathe());
   LATHE_TRY(const Opened opened, open_engine_or_model(o.model, o.build, {}, out));
-  std::vector<std::string> args = {o.model, "--engine", opened.path, "--threads", std::to_string(o.threads), "--seconds",
+  std::vector<std::string> args = {o.model,
+                                   "--engine",
+                                   opened.path,
+                                   "--threads",
+                                   std::to_string(o.threads),
+                                   "--seconds",
                                    fmt::format("{}", o.seconds)};
   if (!o.against.empty()) args.insert(args.end(), {"--against", fmt::format("{}", fmt::join(o.against, ","))});
   if (!o.html.empty()) args.insert(args.end(), {"--html", o.html});

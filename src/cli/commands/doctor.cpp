@@ -80,8 +80,9 @@ Finding check_huge_pages() {
   const std::string mode = first_line("/sys/kernel/mm/transparent_hugepage/enabled");
   if (mode.empty()) return {"huge pages", State::kOk, "this system does not say", ""};
   if (mode.find("[never]") == std::string::npos) return {"huge pages", State::kOk, mode, ""};
-  return {"huge pages", State::kWarning, mode,
-          "large weights are read faster with them: echo madvise > /sys/kernel/mm/transparent_hugepage/enabled (as root)"};
+  return {
+      "huge pages", State::kWarning, mode,
+      "large weights are read faster with them: echo madvise > /sys/kernel/mm/transparent_hugepage/enabled (as root)"};
 }
 
 Finding check_code() {
@@ -96,21 +97,26 @@ Finding check_compiler() {
   const auto table = compiler_library();
   if (table) return {"compiler", State::kOk, compiler_library_path(), ""};
   return {"compiler", State::kWarning, table.error().message,
-          "engines run without it; to build models, install LLVM 19 (libllvm19) and keep liblathe_compiler.so beside lathe"};
+          "engines run without it; to build models, install LLVM 19 (libllvm19) and keep liblathe_compiler.so beside "
+          "lathe"};
 }
 
 Finding check_folder(const char* what, const char* variable, const char* below_home) {
   const char* given = std::getenv(variable);
   const char* home = std::getenv("HOME");
   std::filesystem::path folder;
-  if (given && *given == '/') folder = given;
-  else if (home && *home == '/') folder = std::filesystem::path(home) / below_home;
-  else return {what, State::kProblem, "unknown", std::string("set HOME or ") + variable};
+  if (given && *given == '/')
+    folder = given;
+  else if (home && *home == '/')
+    folder = std::filesystem::path(home) / below_home;
+  else
+    return {what, State::kProblem, "unknown", std::string("set HOME or ") + variable};
   std::error_code error;
   std::filesystem::path there = folder;
   while (!std::filesystem::exists(there, error) && there.has_relative_path()) there = there.parent_path();
   if (access(there.c_str(), W_OK) == 0) return {what, State::kOk, folder.string(), ""};
-  return {what, State::kProblem, folder.string() + " cannot be written", std::string("set ") + variable + " to a folder of yours"};
+  return {what, State::kProblem, folder.string() + " cannot be written",
+          std::string("set ") + variable + " to a folder of yours"};
 }
 
 Finding check_python() {
@@ -132,11 +138,12 @@ Status doctor(const Output& out) {
     const auto state = static_cast<size_t>(f.state);
     problems += f.state == State::kProblem ? 1 : 0;
     checks.push_back({{"check", f.what}, {"state", kWords[state]}, {"found", f.found}, {"fix", f.fix}});
-    out.line("{}{}{} {:<12} {}", stdout_colour() ? kColours[state] : "", kMarks[state], stdout_colour() ? "\033[0m" : "",
-             f.what, f.found);
+    out.line("{}{}{} {:<12} {}", stdout_colour() ? kColours[state] : "", kMarks[state],
+             stdout_colour() ? "\033[0m" : "", f.what, f.found);
     if (!f.fix.empty()) out.line("     {:<12} → {}", "", f.fix);
   }
-  out.document({{"ok", problems == 0}, {"version", LATHE_VERSION}, {"features", host_cpu().features}, {"checks", checks}});
+  out.document(
+      {{"ok", problems == 0}, {"version", LATHE_VERSION}, {"features", host_cpu().features}, {"checks", checks}});
   // The findings are the result, so the code alone tells of problems.
   if (problems) return fail(Code::kFailed, "");
   return {};

@@ -59,9 +59,9 @@ Status inspect(const Options& o, const Output& out) {
 
 void add_inspect(Commands& commands) {
   const auto o = std::make_shared<Options>();
-  CLI::App& app = commands.add("inspect", "Show what an engine or a model becomes: which kernel runs each node, and how",
-                               "lathe inspect model.onnx --html model.html",
-                               [o](const Output& out) { return inspect(*o, out); });
+  CLI::App& app =
+      commands.add("inspect", "Show what an engine or a model becomes: which kernel runs each node, and how",
+                   "lathe inspect model.onnx --html model.html", [o](const Output& out) { return inspect(*o, out); });
   app.add_option("ENGINE", o->path, "An engine, or a model, which is built first and cached")->required();
   auto* text = app.add_flag("--text", o->text, "The optimised graph of a model, or the plan of an engine, as text");
   app.add_option("--html", o->html, "Write a page that needs nothing but a browser")->excludes(text);

@@ -17,7 +17,10 @@ Status targets(const Output& out) {
                         {"needs", t.needs},
                         {"runs_here", t.runs_here},
                         {"is_host_default", t.is_host_default}});
-    rows.add({t.name, t.arch, t.is_host_default ? "host" : t.runs_here ? "runs here" : "",
+    rows.add({t.name, t.arch,
+              t.is_host_default ? "host"
+              : t.runs_here     ? "runs here"
+                                : "",
               fmt::format("{}", fmt::join(t.needs, " "))});
   }
   out.text(rows.text(120));
