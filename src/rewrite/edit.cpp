@@ -112,6 +112,25 @@ Result<ValueId> reshape(Graph& g, ValueId x, const Shape& shape, const std::stri
   return g.add(std::make_shared<ops::Reshape>(), {x, to}, name);
 }
 
+std::shared_ptr<const Op> make_op(std::string_view name) { return find_op(name)->make(); }
+
+Result<ValueId> fold(Graph& g, std::string_view op, const std::vector<ValueId>& constants) {
+  std::vector<Tensor> in;
+  for (const ValueId v : constants) in.push_back(*g.value(v).constant);
+  LATHE_TRY(auto out, make_op(op)->evaluate(in));
+  return g.add_constant({}, std::move(out[0]));
+}
+
+std::optional<Tensor> channel_vector(const Graph& g, ValueId v, int64_t channels, size_t rank) {
+  const auto& c = g.value(v).constant;
+  if (!c || c->dims().size() > rank || (c->count() != 1 && c->count() != channels)) return std::nullopt;
+  if (c->count() == channels && channels != 1 && c->dims().back() != channels) return std::nullopt;
+  if (c->count() == channels) return c->reshaped({channels});
+  Tensor t = Tensor::zeros(c->dtype(), {channels});
+  for (int64_t i = 0; i < channels; ++i) t.set(i, c->f64_at(0));
+  return t;
+}
+
 void replace_node(Graph& g, NodeId n, ValueId v) {
   g.replace_uses(g.node(n).outputs[0], v);
   g.remove_node(n);

@@ -41,6 +41,13 @@ Result<ValueId> transpose(Graph& g, ValueId x, const Perm& perm, const std::stri
 Result<ValueId> reshape(Graph& g, ValueId x, const Shape& shape, const std::string& name);
 /// Whether reshape() can be told this shape.
 [[nodiscard]] bool can_reshape(const Shape& from, const Shape& to);
+/// The result of a named operator with default attributes on constants, as a new constant.
+Result<ValueId> fold(Graph& g, std::string_view op, const std::vector<ValueId>& constants);
+/// A named operator with default attributes.
+[[nodiscard]] std::shared_ptr<const Op> make_op(std::string_view name);
+/// A constant with the elements of `c` if it is one number a channel (dimensions [1, …, 1, channels] or a scalar) for
+/// results of `rank` dimensions: a vector of `channels`.
+std::optional<Tensor> channel_vector(const Graph& g, ValueId c, int64_t channels, size_t rank);
 /// Ends node `n`: users of its output use `v`.
 void replace_node(Graph& g, NodeId n, ValueId v);
 

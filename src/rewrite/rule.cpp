@@ -38,15 +38,18 @@ Result<std::vector<Change>> apply_rules(Graph& g, std::span<const Rule* const> r
       for (const Rule* rule : rules) {
         if (!g.node(id).alive()) break;
         const Node& n = g.node(id);
-        if (rule->exactness > allowed || !n.epilogue.empty() || (!rule->root.empty() && rule->root != n.op->name())) continue;
+        if (rule->exactness > allowed || !n.epilogue.empty() || (!rule->root.empty() && rule->root != n.op->name()))
+          continue;
         const std::string name = n.name;
         const auto changed = rule->apply(g, id);
         if (!changed)
-          return fail(changed.error().code, "rule " + std::string(rule->name) + " at node \"" + name + "\": " + changed.error().message);
+          return fail(changed.error().code,
+                      "rule " + std::string(rule->name) + " at node \"" + name + "\": " + changed.error().message);
         if (!*changed) continue;
         log.push_back({rule->name, name});
         again = true;
-        if (log.size() > limit) return fail(Code::kFailed, "rule " + std::string(rule->name) + " does not come to an end");
+        if (log.size() > limit)
+          return fail(Code::kFailed, "rule " + std::string(rule->name) + " does not come to an end");
       }
     }
     g.remove_dead();
