@@ -11,20 +11,13 @@ namespace {
 constexpr int64_t kLimit = int64_t{1} << 62;
 int64_t align_up(int64_t n, int64_t align) { return (n + align - 1) & -align; }
 
-}  // namespace
-
-int64_t plan_arena(std::span<const ArenaItem> items, std::span<int64_t> offsets) {
-  std::vector<size_t> by_size(items.size());
-  std::iota(by_size.begin(), by_size.end(), size_t{0});
-  std::stable_sort(by_size.begin(), by_size.end(),
-                   [&](size_t a, size_t b) { return items[a].bytes > items[b].bytes; });
-
+/// Places items in the given order, each in the smallest gap that holds it; the arena's size, or -1.
+int64_t place_in_order(std::span<const ArenaItem> items, std::span<const size_t> order, std::span<int64_t> offsets) {
   std::vector<size_t> placed;  // by offset
   placed.reserve(items.size());
   int64_t total = 0;
-  for (size_t i : by_size) {
+  for (size_t i : order) {
     const ArenaItem& item = items[i];
-    if (item.bytes < 0 || item.bytes > kLimit) return -1;
     int64_t best = -1, best_gap = INT64_MAX, free_from = 0;
     for (size_t p : placed) {
       const ArenaItem& other = items[p];
@@ -46,6 +39,35 @@ int64_t plan_arena(std::span<const ArenaItem> items, std::span<int64_t> offsets)
                   i);
   }
   return total;
+}
+
+// Which order is best depends on the graph: large buffers first suits networks that narrow, the order of use chains.
+using Before = bool (*)(const ArenaItem&, const ArenaItem&);
+constexpr Before kOrders[] = {
+    [](const ArenaItem& a, const ArenaItem& b) { return a.bytes > b.bytes; },
+    [](const ArenaItem& a, const ArenaItem& b) {
+      return static_cast<double>(a.bytes) * (a.last - a.first + 1) > static_cast<double>(b.bytes) * (b.last - b.first + 1);
+    },
+    [](const ArenaItem& a, const ArenaItem& b) { return a.first < b.first; },
+};
+
+}  // namespace
+
+int64_t plan_arena(std::span<const ArenaItem> items, std::span<int64_t> offsets) {
+  if (std::any_of(items.begin(), items.end(), [](const ArenaItem& i) { return i.bytes < 0 || i.bytes > kLimit; }))
+    return -1;
+  std::vector<size_t> order(items.size());
+  std::vector<int64_t> trial(items.size());
+  int64_t best = -1;
+  for (Before before : kOrders) {
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return before(items[a], items[b]); });
+    const int64_t total = place_in_order(items, order, trial);
+    if (total < 0 || (best >= 0 && total >= best)) continue;
+    best = total;
+    std::copy(trial.begin(), trial.end(), offsets.begin());
+  }
+  return best;
 }
 
 }  // namespace lathe

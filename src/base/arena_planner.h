@@ -14,9 +14,9 @@ struct ArenaItem {
 };
 
 /// Gives items offsets such that those alive together never overlap, and returns the arena's size (-1 if it would
-/// exceed 2^62). Greedy by size with best fit: the strategy that came out best in Pisarchyk and Lee, "Efficient Memory
-/// Management for Deep Neural Net Inference" (2020). Depends on its arguments alone, so the compiler's prediction and
-/// the runtime's placement agree.
+/// exceed 2^62). Greedy with best fit, in three orders of which the best counts, after Pisarchyk and Lee, "Efficient
+/// Memory Management for Deep Neural Net Inference" (2020). Depends on its arguments alone, so the compiler's
+/// prediction and the runtime's placement agree.
 [[nodiscard]] int64_t plan_arena(std::span<const ArenaItem> items, std::span<int64_t> offsets);
 
 }  // namespace lathe
