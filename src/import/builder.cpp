@@ -41,11 +41,6 @@ void Builder::set_error(Error e) {
   if (status_) status_ = std::unexpected<Error>(std::move(e));
 }
 
-const Shape& Builder::shape(ValueId v) const {
-  static const Shape none;
-  return v < 0 ? none : graph_.value(v).shape;
-}
-
 const Tensor* Builder::constant_of(ValueId v) const {
   return v < 0 || !graph_.value(v).constant ? nullptr : &*graph_.value(v).constant;
 }

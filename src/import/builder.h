@@ -54,7 +54,7 @@ class Builder {
   ValueId concat(std::vector<ValueId> xs, int64_t axis);
 
   [[nodiscard]] ValueInfo info(ValueId v) const { return graph_.info(v); }
-  [[nodiscard]] const Shape& shape(ValueId v) const;
+  [[nodiscard]] Shape shape(ValueId v) const { return v < 0 ? Shape{} : graph_.value(v).shape; }
   [[nodiscard]] int64_t rank(ValueId v) const { return static_cast<int64_t>(shape(v).size()); }
   [[nodiscard]] DType dtype(ValueId v) const { return v < 0 ? DType::kUndefined : graph_.value(v).dtype; }
   [[nodiscard]] const Tensor* constant_of(ValueId v) const;

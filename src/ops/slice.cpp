@@ -37,18 +37,23 @@ Result<std::vector<int64_t>> resolve_axes(const std::optional<std::vector<int64_
   return axes;
 }
 
-// Output size of a dimension of symbolic size or with symbolic bounds, if it can be told. Bounds are taken to lie inside
-// the dimension, but for "everything up to the end" (a huge constant).
+// Output size of a dimension of symbolic size or with symbolic bounds, if it can be told. Symbolic bounds are taken to be
+// non-negative; sizes are.
 std::optional<Dim> symbolic_size(const Dim& n, const Dim& start, const Dim& end, int64_t step) {
   if (step <= 0) {
     if (step == -1 && start.equals(-1) && end.is_const() && end.value() <= -INT32_MAX) return n;
     return std::nullopt;
   }
-  const auto from = start.is_const() && start.value() < 0 ? max(n + start, 0) : min(start, n);
-  const auto to = end.is_const() && end.value() >= INT32_MAX ? n : end.is_const() && end.value() < 0 ? max(n + end, 0) : min(end, n);
-  const Dim a = from, b = to;
+  // "Up to the end" is a huge constant.
+  if (end.is_const() && end.value() >= INT32_MAX) {
+    Dim length = n;
+    if (!start.equals(0)) length = start.is_const() && start.value() < 0 ? min(n, Dim(0) - start) : max(n - start, 0);
+    return ceil_div(length, step);
+  }
+  const auto bound = [&](const Dim& v) { return v.equals(0) ? v : v.is_const() && v.value() < 0 ? max(n + v, 0) : min(v, n); };
+  const Dim a = bound(start), b = bound(end);
   if (const auto length = (b - a).as_const()) return *length > 0 ? Dim((*length - 1) / step + 1) : Dim(0);
-  return ceil_div(max(b - a, 0), step);
+  return ceil_div(a.equals(0) ? b : max(b - a, 0), step);
 }
 
 }  // namespace

@@ -106,7 +106,7 @@ Status auto_pad(const Node& n, Geometry& g, const Shape& spatial) {
 Shape spatial_of(const Shape& s) { return {s.begin() + 2, s.end()}; }
 
 Result<std::vector<int64_t>> kernel_of(const Node& n) {
-  const Shape& w = n.shape(1);
+  const Shape w = n.shape(1);
   if (w.size() != n.shape(0).size() || w.size() < 3)
     return damaged("input " + shape_str(n.shape(0)) + " and weight " + shape_str(w) + " must have the same rank, 3 at least");
   const auto kernel = static_dims(spatial_of(w));

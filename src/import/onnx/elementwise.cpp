@@ -22,6 +22,14 @@ Result<Values> binary(Node& n) {
   return n.done(n.b.op(n.canonical(), {n.in(0), n.b.reshape(n.in(1), aligned)}));
 }
 
+// Before opset 7 a vector of slopes was one for each channel.
+Result<Values> prelu(Node& n) {
+  if (n.opset() >= 7 || n.rank(1) != 1 || n.rank(0) < 2) return generic(n);
+  Shape slopes(static_cast<size_t>(n.rank(0) - 1), Dim(1));
+  slopes[0] = n.shape(1)[0];
+  return n.done(n.b.op("PRelu", {n.in(0), n.b.reshape(n.in(1), slopes)}));
+}
+
 Result<Values> identity(Node& n) { return n.done(n.in(0)); }
 
 Result<Values> dropout(Node& n) {

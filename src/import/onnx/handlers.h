@@ -11,6 +11,7 @@ Result<Values> generic(Node& n);
 
 // elementwise.cpp
 Result<Values> binary(Node& n);
+Result<Values> prelu(Node& n);
 Result<Values> identity(Node& n);
 Result<Values> dropout(Node& n);
 Result<Values> cast(Node& n);

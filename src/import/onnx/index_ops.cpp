@@ -83,7 +83,7 @@ Result<Values> split(Node& n) {
   } else if (n.has(1)) {
     LATHE_TRY(sizes, n.integers(1, "split"));
   } else {
-    const Dim& d = n.shape(0)[static_cast<size_t>(axis)];
+    const Dim d = n.shape(0)[static_cast<size_t>(axis)];
     if (!d.is_const()) return unsupported("the split dimension is " + d.str() + ", not constant");
     const int64_t count = n.i("num_outputs", parts);
     if (count < parts || count < 1 || count > 1 << 20) return damaged("num_outputs " + std::to_string(count) + " does not fit");

@@ -38,7 +38,7 @@ class Node {
   [[nodiscard]] size_t output_count() const { return node_.outputs.size(); }
   /// Whether somebody asks for output i.
   [[nodiscard]] bool wants(size_t i) const { return i < node_.outputs.size() && !node_.outputs[i].empty(); }
-  [[nodiscard]] const Shape& shape(size_t i) const { return b.shape(in(i)); }
+  [[nodiscard]] Shape shape(size_t i) const { return b.shape(in(i)); }
   [[nodiscard]] int64_t rank(size_t i) const { return b.rank(in(i)); }
   [[nodiscard]] DType dtype(size_t i) const { return b.dtype(in(i)); }
   /// Elements of an integer input, if they are known; error otherwise.

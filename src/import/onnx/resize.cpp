@@ -31,7 +31,7 @@ std::optional<std::vector<double>> factors(const std::vector<Dim>& sizes, const 
 }  // namespace
 
 Result<Values> resize(Node& n) {
-  const Shape& s = n.shape(0);
+  const Shape s = n.shape(0);
   auto op = std::make_shared<ops::Resize>();
   op->mode = n.s("mode", "nearest");
   // Opset 10 had no coordinate modes: it was asymmetric with floor.

@@ -59,7 +59,7 @@ Result<Values> reshape(Node& n) {
 Result<Values> flatten(Node& n) {
   const int64_t rank = n.rank(0), axis = n.i("axis", 1) < 0 ? n.i("axis", 1) + rank : n.i("axis", 1);
   if (axis < 0 || axis > rank) return damaged("axis " + std::to_string(axis) + " is out of range for rank " + std::to_string(rank));
-  const Shape& s = n.shape(0);
+  const Shape s = n.shape(0);
   return n.done(n.b.reshape(n.in(0), {product({s.begin(), s.begin() + axis}), product({s.begin() + axis, s.end()})}));
 }
 
@@ -69,14 +69,15 @@ Result<Values> squeeze(Node& n) {
   if (given) {
     LATHE_TRY(const auto axes, Node::axes(*given, n.rank(0)));
     for (int64_t d = 0; d < n.rank(0); ++d) {
-      const Dim& size = n.shape(0)[static_cast<size_t>(d)];
+      const Dim size = n.shape(0)[static_cast<size_t>(d)];
       if (!std::ranges::binary_search(axes, d))
         target.push_back(size);
       else if (size.is_const() && !size.equals(1))
         return damaged("dimension " + std::to_string(d) + " of " + shape_str(n.shape(0)) + " is not 1");
     }
   } else {
-    std::ranges::copy_if(n.shape(0), std::back_inserter(target), [](const Dim& d) { return !d.equals(1); });
+    const Shape s = n.shape(0);
+    std::ranges::copy_if(s, std::back_inserter(target), [](const Dim& d) { return !d.equals(1); });
   }
   return n.done(n.b.reshape(n.in(0), target));
 }
@@ -87,7 +88,8 @@ Result<Values> unsqueeze(Node& n) {
   const int64_t rank = n.rank(0) + static_cast<int64_t>(given->size());
   LATHE_TRY(const auto axes, Node::axes(*given, rank));
   Shape target;
-  auto from = n.shape(0).begin();
+  const Shape s = n.shape(0);
+  auto from = s.begin();
   for (int64_t d = 0; d < rank; ++d) target.push_back(std::ranges::binary_search(axes, d) ? Dim(1) : *from++);
   return n.done(n.b.reshape(n.in(0), target));
 }
@@ -128,7 +130,9 @@ Result<Values> space_to_depth(Node& n) {
     if (d.is_const() && d.value() % b != 0) return damaged("height and width must be multiples of blocksize");
   const Dim h = floor_div(s[2], b), w = floor_div(s[3], b);
   const ValueId split = n.b.reshape(n.in(0), {s[0], s[1], h, b, w, b});
-  return n.done(n.b.reshape(n.b.transpose(split, {0, 3, 5, 1, 2, 4}), {s[0], s[1] * (b * b), h, w}));
+  const bool crd = n.s("mode", "DCR") == "CRD";
+  const ValueId moved = n.b.transpose(split, crd ? std::vector<int64_t>{0, 1, 3, 5, 2, 4} : std::vector<int64_t>{0, 3, 5, 1, 2, 4});
+  return n.done(n.b.reshape(moved, {s[0], s[1] * (b * b), h, w}));
 }
 
 Result<Values> eye_like(Node& n) {

@@ -100,7 +100,7 @@ constexpr Row kRows[] = {
     {kOnnx, "Not", generic},
     {kOnnx, "OneHot", one_hot},
     {kOnnx, "Or", binary},
-    {kOnnx, "PRelu", generic},
+    {kOnnx, "PRelu", prelu},
     {kOnnx, "Pad", pad},
     {kOnnx, "Pow", binary},
     {kOnnx, "RMSNormalization", rms_norm},
