@@ -57,9 +57,17 @@ foreach(module IN LISTS modules)
 endforeach()
 add_custom_target(lathe_python_files ALL DEPENDS ${copies})
 
-# What goes into the wheel (pyproject.toml); its Python files are taken from python/lathe directly.
-if(SKBUILD AND TARGET lathe)
-  set_target_properties(lathe_python_compiler PROPERTIES INSTALL_RPATH "$ORIGIN")
-  install(TARGETS lathe_python lathe_python_compiler lathe_compiler LIBRARY DESTINATION . COMPONENT python)
-  install(TARGETS lathe RUNTIME DESTINATION bin COMPONENT python)
+# What goes into the wheel (pyproject.toml), which takes the Python files from python/lathe directly. Without
+# LATHE_COMPILER it is a wheel for devices that only run engines.
+add_custom_target(wheel DEPENDS lathe_python)
+if(TARGET lathe_python_compiler)
+  add_dependencies(wheel lathe_python_compiler lathe)
+endif()
+if(SKBUILD)
+  install(TARGETS lathe_python LIBRARY DESTINATION . COMPONENT python)
+  if(TARGET lathe_python_compiler)
+    set_target_properties(lathe_python_compiler PROPERTIES INSTALL_RPATH "$ORIGIN")
+    install(TARGETS lathe_python_compiler lathe_compiler LIBRARY DESTINATION . COMPONENT python)
+    install(TARGETS lathe RUNTIME DESTINATION bin COMPONENT python)
+  endif()
 endif()

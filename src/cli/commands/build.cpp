@@ -67,6 +67,8 @@ void add_build(Commands& commands) {
                                [o](const Output& out) { return build(*o, out); });
   app.add_option("MODEL", o->model, "The model's file")->required();
   app.add_option("-o,--output", o->engine, "The engine to write; default: the model's name with .lathe, here");
+  app.add_flag("--trust,!--no-trust", o->build.options.trust,
+               "Put the engine on this user's list of those whose code may run (the default)");
   o->build.add_to(app);
 }
 
