@@ -39,7 +39,8 @@ int merge_constants(Graph& g) {
     if (!v.constant || v.users.empty() || v.dtype == DType::kString || g.is_output(id)) continue;
     const uint64_t h = hash_bytes(v.constant->bytes());
     const auto [begin, end] = seen.equal_range(h);
-    const auto it = std::find_if(begin, end, [&](const auto& e) { return equal(*g.value(e.second).constant, *v.constant); });
+    const auto it =
+        std::find_if(begin, end, [&](const auto& e) { return equal(*g.value(e.second).constant, *v.constant); });
     if (it == end) {
       seen.emplace(h, id);
       continue;

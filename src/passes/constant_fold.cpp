@@ -78,7 +78,9 @@ Result<int> shape_refine(Graph& g, const PassOptions&) {
     const auto infos = g.infos(n.inputs);
     const auto inferred = n.op->infer(std::span(infos).first(static_cast<size_t>(n.anchor_inputs)),
                                       [&](std::string_view) { return Dim::symbol("?" + std::to_string(made_up++)); });
-    if (!inferred) return fail(inferred.error().code, "[" + std::string(n.op->name()) + "] " + inferred.error().message + " (node \"" + n.name + "\")");
+    if (!inferred)
+      return fail(inferred.error().code,
+                  "[" + std::string(n.op->name()) + "] " + inferred.error().message + " (node \"" + n.name + "\")");
     for (size_t i = 0; i < n.outputs.size(); ++i) {
       Value& v = g.value(n.outputs[i]);
       const ValueInfo& now = (*inferred)[i];

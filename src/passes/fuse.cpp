@@ -23,8 +23,8 @@ constexpr size_t kMaxSteps = 96;
 constexpr int kMaxInputs = 8;
 
 /// Operators whose kernels take an epilogue.
-constexpr std::string_view kAnchors[] = {ops::Conv::kName, ops::ConvTranspose::kName, ops::MatMul::kName, ops::Pool::kName,
-                                         ops::LayerNorm::kName};
+constexpr std::string_view kAnchors[] = {ops::Conv::kName, ops::ConvTranspose::kName, ops::MatMul::kName,
+                                         ops::Pool::kName, ops::LayerNorm::kName};
 
 std::string join_names(const std::string& a, const std::string& b) {
   if (a.empty() || b.empty() || a == b) return a.empty() ? b : a;
@@ -77,7 +77,8 @@ Call inline_scalars(const Graph& g, Call call) {
 // outer(…, inner(…), …) for every argument that is `at`.
 Call substitute(const Call& outer, ValueId at, const Call& inner) {
   Call r = outer;
-  for (auto it = std::find(r.args.begin(), r.args.end(), at); it != r.args.end(); it = std::find(r.args.begin(), r.args.end(), at)) {
+  for (auto it = std::find(r.args.begin(), r.args.end(), at); it != r.args.end();
+       it = std::find(r.args.begin(), r.args.end(), at)) {
     r.program = compose(r.program, static_cast<int>(it - r.args.begin()), inner.program);
     r.args.erase(it);
     r.args.insert(r.args.end(), inner.args.begin(), inner.args.end());
@@ -175,7 +176,8 @@ class Fuser {
 
   [[nodiscard]] bool takes_epilogue(NodeId n) const {
     const Node& node = g_.node(n);
-    return node.outputs.size() == 1 && std::find(std::begin(kAnchors), std::end(kAnchors), node.op->name()) != std::end(kAnchors);
+    return node.outputs.size() == 1 &&
+           std::find(std::begin(kAnchors), std::end(kAnchors), node.op->name()) != std::end(kAnchors);
   }
 
   // Whether `v` is computed from the result of `anchor`.
@@ -184,7 +186,9 @@ class Fuser {
     std::vector<bool> seen(g_.node_count(), false);
     auto push = [&](ValueId x) {
       const NodeId p = x == kNoId ? kNoId : g_.value(x).producer;
-      if (p == kNoId || seen[static_cast<size_t>(p)] || position_[static_cast<size_t>(p)] < position_[static_cast<size_t>(anchor)]) return;
+      if (p == kNoId || seen[static_cast<size_t>(p)] ||
+          position_[static_cast<size_t>(p)] < position_[static_cast<size_t>(anchor)])
+        return;
       seen[static_cast<size_t>(p)] = true;
       stack.push_back(p);
     };
@@ -212,7 +216,8 @@ class Fuser {
     std::sort(candidates.begin(), candidates.end(), [&](ValueId a, ValueId b) { return position(a) > position(b); });
     for (const ValueId v : candidates) {
       const NodeId anchor = g_.value(v).producer;
-      const bool free = std::none_of(call->args.begin(), call->args.end(), [&](ValueId x) { return x != v && depends_on(x, anchor); });
+      const bool free = std::none_of(call->args.begin(), call->args.end(),
+                                     [&](ValueId x) { return x != v && depends_on(x, anchor); });
       if (free && attach(anchor, v, *call, id)) return true;
     }
     return false;
@@ -239,7 +244,9 @@ class Fuser {
     const auto at = it - both.args.begin();
     std::vector<int> map(both.args.size());
     for (size_t i = 0; i < map.size(); ++i)
-      map[i] = static_cast<std::ptrdiff_t>(i) == at ? 0 : static_cast<int>(i) + (static_cast<std::ptrdiff_t>(i) < at ? 1 : 0);
+      map[i] = static_cast<std::ptrdiff_t>(i) == at
+                   ? 0
+                   : static_cast<int>(i) + (static_cast<std::ptrdiff_t>(i) < at ? 1 : 0);
     const Program epilogue = remap_inputs(both.program, map, static_cast<int>(both.args.size()));
     if (epilogue.steps.size() > kMaxSteps || epilogue.inputs > kMaxInputs) return false;
     both.args.erase(it);

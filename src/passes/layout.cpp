@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Transposes sink: op(T(a), T(b)) becomes T(op'(a, b)), until T meets its inverse, an output, or an operator that must
-// see the permuted data. What one sinking costs or gains is estimated in moved elements (see worth_it); each either goes
-// downstream or lowers the sum, so the pass ends.
+// see the permuted data. What one sinking costs or gains is estimated in moved elements (see worth_it); each either
+// goes downstream or lowers the sum, so the pass ends.
 #include <algorithm>
 
 #include "ops/elementwise.h"
@@ -117,8 +117,8 @@ class Sinker {
   [[nodiscard]] bool vanishes(ValueId v) const {
     const auto& users = g_.value(v).users;
     const auto* t = rewrite::made_by<ops::Transpose>(g_, v);
-    return !g_.is_output(v) &&
-           std::all_of(users.begin(), users.end(), [&](NodeId u) { return is_transpose(u) || plan_sink(g_, u, v, t->perm); });
+    return !g_.is_output(v) && std::all_of(users.begin(), users.end(),
+                                           [&](NodeId u) { return is_transpose(u) || plan_sink(g_, u, v, t->perm); });
   }
 
   [[nodiscard]] bool all_free(const Sink& plan) const {
@@ -166,7 +166,9 @@ Result<int> units_to_reshapes(Graph& g) {
     const auto* t = g.node(id).as<ops::Transpose>();
     if (!t || !g.node(id).epilogue.empty()) continue;
     const ValueId x = g.node(id).inputs[0], y = g.node(id).outputs[0];
-    if (!rewrite::moves_only_units(g.value(x).shape, t->perm) || !rewrite::can_reshape(g.value(x).shape, g.value(y).shape)) continue;
+    if (!rewrite::moves_only_units(g.value(x).shape, t->perm) ||
+        !rewrite::can_reshape(g.value(x).shape, g.value(y).shape))
+      continue;
     const Shape shape = g.value(y).shape;
     const std::string name = g.node(id).name;
     LATHE_TRY(const ValueId r, rewrite::reshape(g, x, shape, name));

@@ -57,7 +57,9 @@ std::optional<Sink> elementwise(const Site& s) {
   for (const ValueId v : s.node.inputs) {
     const bool scalar = v == kNoId || (v != s.via && product(s.g.value(v).shape).equals(1));
     r.operands.push_back(scalar ? s.as_is(v) : s.operand(v));
-    if (!scalar && s.g.value(v).shape.size() < s.rank() && !rewrite::can_reshape(s.g.value(v).shape, r.operands.back().shape)) return std::nullopt;
+    if (!scalar && s.g.value(v).shape.size() < s.rank() &&
+        !rewrite::can_reshape(s.g.value(v).shape, r.operands.back().shape))
+      return std::nullopt;
   }
   return r;
 }
@@ -171,63 +173,22 @@ std::optional<Sink> gather(const Site& s) {
   return Sink{op, {s.operand(s.via), s.as_is(s.node.inputs[1])}, left};
 }
 
-// Dimensions of the two sides of a reshape that hold the same elements; units are left out.
-struct Group {
-  std::vector<size_t> from, to;
-};
-
-std::optional<std::vector<Group>> match_groups(const Shape& from, const Shape& to) {
-  std::vector<Group> groups;
-  size_t i = 0, j = 0;
-  auto skip = [](const Shape& s, size_t k) {
-    while (k < s.size() && s[k].equals(1)) ++k;
-    return k;
-  };
-  i = skip(from, i);
-  j = skip(to, j);
-  while (i < from.size() && j < to.size()) {
-    Group group{{i}, {j}};
-    Dim a = from[i], b = to[j];
-    i = skip(from, i + 1);
-    j = skip(to, j + 1);
-    while (!(a == b)) {
-      // The smaller side grows; with symbols the side that does not contain them.
-      const auto d = (a - b).as_const();
-      const auto ca = a.as_const(), cb = b.as_const();
-      const bool grow_from = d ? *d < 0 : ca && !cb ? true : cb && !ca ? false : group.from.size() <= group.to.size();
-      if (grow_from) {
-        if (i >= from.size()) return std::nullopt;
-        group.from.push_back(i);
-        a = a * from[i];
-        i = skip(from, i + 1);
-      } else {
-        if (j >= to.size()) return std::nullopt;
-        group.to.push_back(j);
-        b = b * to[j];
-        j = skip(to, j + 1);
-      }
-    }
-    groups.push_back(std::move(group));
-  }
-  if (i < from.size() || j < to.size()) return std::nullopt;
-  return groups;
-}
-
 /// A reshape that merges and splits only dimensions that lie together in the source, too:
 ///     [N,H,W,C] --T--> [N,C,H,W] --reshape--> [N,C,H*W]   =   [N,H,W,C] --reshape--> [N,H*W,C] --T--> [N,C,H*W]
 /// Ones of the result follow the group before them.
 std::optional<Sink> reshape(const Site& s) {
   if (s.node.inputs[0] != s.via) return std::nullopt;
   const Shape &mid = s.g.value(s.via).shape, &out = s.g.value(s.node.outputs[0]).shape;
-  auto groups = match_groups(mid, out);
+  const auto groups = rewrite::reshape_groups(mid, out);
   if (!groups || product(out).equals(0)) return std::nullopt;
   std::vector<int64_t> rank_in_source(s.rank());  // position among the source's non-unit dimensions
   int64_t next = 0;
   for (size_t x = 0; x < s.rank(); ++x) {
-    const auto d = static_cast<size_t>(std::find(s.perm.begin(), s.perm.end(), static_cast<int64_t>(x)) - s.perm.begin());
+    const auto d =
+        static_cast<size_t>(std::find(s.perm.begin(), s.perm.end(), static_cast<int64_t>(x)) - s.perm.begin());
     if (!mid[d].equals(1)) rank_in_source[d] = next++;
   }
-  for (const Group& group : *groups)
+  for (const rewrite::ReshapeGroup& group : *groups)
     for (size_t k = 1; k < group.from.size(); ++k)
       if (rank_in_source[group.from[k]] != rank_in_source[group.from[k - 1]] + 1) return std::nullopt;
 
@@ -238,7 +199,7 @@ std::optional<Sink> reshape(const Site& s) {
     for (; d < out.size() && out[d].equals(1); ++d) pieces.back().push_back(d);
   };
   ones();
-  for (const Group& group : *groups) {
+  for (const rewrite::ReshapeGroup& group : *groups) {
     pieces.emplace_back();
     key.push_back(rank_in_source[group.from[0]]);
     for (size_t k = 0; k < group.to.size(); ++k) {
@@ -267,10 +228,11 @@ struct Rule {
   std::optional<Sink> (*plan)(const Site&);
 };
 constexpr Rule kRules[] = {
-    {ops::Concat::kName, concat}, {ops::Softmax::kName, softmax},      {ops::LayerNorm::kName, layer_norm},
-    {ops::Reduce::kName, reduce}, {ops::ArgReduce::kName, arg_reduce}, {ops::Resize::kName, resize},
-    {ops::Slice::kName, slice},   {ops::Pad::kName, pad},              {ops::Gather::kName, gather},
-    {ops::Reshape::kName, reshape},
+    {ops::Concat::kName, concat},        {ops::Softmax::kName, softmax},
+    {ops::LayerNorm::kName, layer_norm}, {ops::Reduce::kName, reduce},
+    {ops::ArgReduce::kName, arg_reduce}, {ops::Resize::kName, resize},
+    {ops::Slice::kName, slice},          {ops::Pad::kName, pad},
+    {ops::Gather::kName, gather},        {ops::Reshape::kName, reshape},
 };
 
 // `v` as the moved node wants it.

@@ -11,14 +11,14 @@ struct Pass {
 };
 
 using namespace passes;
-constexpr Pass kFold = {"constant_fold", constant_fold}, kRefine = {"shape_refine", shape_refine}, kDead = {"dead_code", dead_code},
-               kCommon = {"common_subexpressions", common_subexpressions}, kRules = {"rewrite_rules", rewrite_rules},
-               kLayout = {"layout", layout}, kFuse = {"fuse", fuse};
+constexpr Pass kFold = {"constant_fold", constant_fold}, kRefine = {"shape_refine", shape_refine},
+               kDead = {"dead_code", dead_code}, kCommon = {"common_subexpressions", common_subexpressions},
+               kRules = {"rewrite_rules", rewrite_rules}, kLayout = {"layout", layout}, kFuse = {"fuse", fuse};
 
 // Rules run before the layout pass to remove what would be in its way, and after it because scales, biases and
 // transposes then stand next to the operators that can take them.
-constexpr Pass kPipeline[] = {kDead,   kFold,   kRefine, kFold,  kRules, kCommon, kLayout, kFold, kCommon,
-                              kRules,  kLayout, kFold,   kRules, kCommon, kDead,  kFuse,   kDead};
+constexpr Pass kPipeline[] = {kDead,  kFold,   kRefine, kFold,  kRules,  kCommon, kLayout, kFold, kCommon,
+                              kRules, kLayout, kFold,   kRules, kCommon, kDead,   kFuse,   kDead};
 
 }  // namespace
 
@@ -28,7 +28,8 @@ Status optimize(Graph& graph, const PassOptions& options) {
     if (!changes) return fail(changes.error().code, std::string(pass.name) + ": " + changes.error().message);
     if (options.log) options.log(pass.name, *changes);
     if (!options.verify) continue;
-    if (const Status ok = verify(graph); !ok) return fail(ok.error().code, "after " + std::string(pass.name) + ": " + ok.error().message);
+    if (const Status ok = verify(graph); !ok)
+      return fail(ok.error().code, "after " + std::string(pass.name) + ": " + ok.error().message);
   }
   return {};
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "ops/reshape.h"
+#include "ops/slice.h"
 #include "ops/transpose.h"
 
 namespace lathe::rewrite {
@@ -110,6 +111,76 @@ Result<ValueId> reshape(Graph& g, ValueId x, const Shape& shape, const std::stri
   if (const auto& c = g.value(x).constant) return g.add_constant({}, c->reshaped(*static_dims(shape)));
   const ValueId to = g.add_constant({}, Tensor::vector_i64(*sizes));
   return g.add(std::make_shared<ops::Reshape>(), {x, to}, name);
+}
+
+std::optional<std::vector<ReshapeGroup>> reshape_groups(const Shape& from, const Shape& to) {
+  std::vector<ReshapeGroup> groups;
+  size_t i = 0, j = 0;
+  auto skip = [](const Shape& s, size_t k) {
+    while (k < s.size() && s[k].equals(1)) ++k;
+    return k;
+  };
+  i = skip(from, i);
+  j = skip(to, j);
+  while (i < from.size() && j < to.size()) {
+    ReshapeGroup group{{i}, {j}};
+    Dim a = from[i], b = to[j];
+    i = skip(from, i + 1);
+    j = skip(to, j + 1);
+    while (!(a == b)) {
+      // The smaller side grows; with symbols the side that does not contain them.
+      const auto d = (a - b).as_const();
+      const auto ca = a.as_const(), cb = b.as_const();
+      const bool grow_from = d ? *d < 0 : ca && !cb ? true : cb && !ca ? false : group.from.size() <= group.to.size();
+      if (grow_from) {
+        if (i >= from.size()) return std::nullopt;
+        group.from.push_back(i);
+        a = a * from[i];
+        i = skip(from, i + 1);
+      } else {
+        if (j >= to.size()) return std::nullopt;
+        group.to.push_back(j);
+        b = b * to[j];
+        j = skip(to, j + 1);
+      }
+    }
+    groups.push_back(std::move(group));
+  }
+  if (i < from.size() || j < to.size()) return std::nullopt;
+  return groups;
+}
+
+std::optional<Range> slice_range(const Graph& g, NodeId id) {
+  const Node& n = g.node(id);
+  if (!n.as<ops::Slice>() || !n.epilogue.empty()) return std::nullopt;
+  auto numbers = [&](size_t slot, int64_t absent) -> std::optional<int64_t> {
+    if (slot >= n.inputs.size() || n.inputs[slot] == kNoId) return absent;
+    const auto& c = g.value(n.inputs[slot]).constant;
+    return c && c->count() == 1 ? std::optional(c->i64_at(0)) : std::nullopt;
+  };
+  const auto begin = numbers(1, 0), end = numbers(2, 0), axis = numbers(3, 0), step = numbers(4, 1);
+  if (!begin || !end || !axis || step != std::optional<int64_t>(1)) return std::nullopt;
+  const Shape& shape = g.value(n.inputs[0]).shape;
+  Range r;
+  r.axis = *axis < 0 ? *axis + static_cast<int64_t>(shape.size()) : *axis;
+  const auto size = shape[static_cast<size_t>(r.axis)].as_const();
+  if (!size) return std::nullopt;
+  r.begin = std::clamp<int64_t>(*begin < 0 ? *begin + *size : *begin, 0, *size);
+  r.end = std::clamp<int64_t>(*end < 0 ? *end + *size : *end, r.begin, *size);
+  return r;
+}
+
+Result<ValueId> slice(Graph& g, ValueId x, const Range& r, const std::string& name) {
+  const auto op = std::make_shared<ops::Slice>();
+  const std::vector<Tensor> bounds = {Tensor::vector_i64({r.begin}), Tensor::vector_i64({r.end}),
+                                      Tensor::vector_i64({r.axis})};
+  if (const auto& c = g.value(x).constant) {
+    LATHE_TRY(auto cut, op->evaluate(std::vector<Tensor>{*c, bounds[0], bounds[1], bounds[2]}));
+    return g.add_constant({}, std::move(cut[0]));
+  }
+  std::vector<ValueId> inputs = {x};
+  for (const Tensor& t : bounds) inputs.push_back(g.add_constant({}, t));
+  return g.add(op, std::move(inputs), name);
 }
 
 std::shared_ptr<const Op> make_op(std::string_view name) { return find_op(name)->make(); }

@@ -41,6 +41,18 @@ Result<ValueId> transpose(Graph& g, ValueId x, const Perm& perm, const std::stri
 Result<ValueId> reshape(Graph& g, ValueId x, const Shape& shape, const std::string& name);
 /// Whether reshape() can be told this shape.
 [[nodiscard]] bool can_reshape(const Shape& from, const Shape& to);
+/// Dimensions of the two sides of a reshape that hold the same elements; ones are left out.
+struct ReshapeGroup {
+  std::vector<size_t> from, to;
+};
+std::optional<std::vector<ReshapeGroup>> reshape_groups(const Shape& from, const Shape& to);
+
+/// A Slice by steps of 1 along one axis with known bounds.
+struct Range {
+  int64_t axis = 0, begin = 0, end = 0;
+};
+std::optional<Range> slice_range(const Graph& g, NodeId slice);
+Result<ValueId> slice(Graph& g, ValueId x, const Range& range, const std::string& name);
 /// The result of a named operator with default attributes on constants, as a new constant.
 Result<ValueId> fold(Graph& g, std::string_view op, const std::vector<ValueId>& constants);
 /// A named operator with default attributes.

@@ -2,7 +2,10 @@
 // y = MatMul(…) → Reshape → Relu      becomes      y → Relu → Reshape
 // for any elementwise operator of one input that is not a constant scalar, so that it meets the operator it can fuse
 // with.
+#include "ops/conv.h"
 #include "ops/elementwise.h"
+#include "ops/layer_norm.h"
+#include "ops/matmul.h"
 #include "ops/reshape.h"
 #include "rewrite/edit.h"
 #include "rewrite/rule.h"
@@ -28,6 +31,10 @@ Result<bool> apply(Graph& g, NodeId n) {
   const ValueId origin = source(g, x);
   const NodeId producer = g.value(origin).producer;
   if (producer == kNoId || sole_user(g, origin) != g.value(x).producer || g.value(origin).shape.empty()) return false;
+  const Node& maker = g.node(producer);
+  if (!maker.as<ops::Conv>() && !maker.as<ops::MatMul>() && !maker.as<ops::LayerNorm>() &&
+      !maker.as<ops::Elementwise>())
+    return false;
   const ValueId to = g.node(g.value(x).producer).inputs[1];
   const auto reshape_op = g.node(g.value(x).producer).op;
   auto inputs = node.inputs;
