@@ -45,11 +45,14 @@ void initialize_llvm() {
     LLVMInitializeAArch64Target();
     LLVMInitializeAArch64TargetMC();
     LLVMInitializeAArch64AsmPrinter();
-    // Loop strength reduction takes three quarters of the code generation time of a convolution kernel on x86 and
-    // makes it no faster.
-    const char* arguments[] = {"lathe", "-disable-lsr"};
-    llvm::cl::ParseCommandLineOptions(2, arguments);
   });
+}
+
+/// Loop strength reduction takes three quarters of the code generation time of a convolution kernel on x86 and makes it
+/// no faster. Set before every use: LLD resets all options when it has linked.
+void set_loop_strength_reduction(bool on) {
+  auto& options = llvm::cl::getRegisteredOptions();
+  if (const auto it = options.find("disable-lsr"); it != options.end()) static_cast<llvm::cl::opt<bool>*>(it->second)->setValue(!on);
 }
 
 std::unique_ptr<llvm::TargetMachine> make_machine(const Target& t, std::string& error) {
@@ -230,6 +233,7 @@ Result<std::vector<std::byte>> link(const Target& t, const std::vector<llvm::Sma
 Result<std::vector<std::byte>> compile_kernels(const Target& target, std::vector<Lowering::Kernel> kernels, Plan& plan, int jobs,
                                                const std::function<bool(size_t, size_t)>& progress) {
   initialize_llvm();
+  set_loop_strength_reduction(target.arch != Arch::kX86_64);
   if (kernels.empty()) return std::vector<std::byte>{};
   std::vector<llvm::SmallVector<char, 0>> objects(kernels.size());
   std::atomic<size_t> next{0}, done{0};
