@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <queue>
 
 namespace lathe::onnx {
 
@@ -27,6 +28,51 @@ std::string symbol_for(std::string_view param) {
 std::string one_line(std::string s) {
   std::ranges::replace(s, '\n', ' ');
   return s;
+}
+
+}  // namespace
+
+namespace {
+
+void collect_inputs(const proto::Node& n, std::vector<std::string_view>& names) {
+  names.insert(names.end(), n.inputs.begin(), n.inputs.end());
+  for (const auto& a : n.attributes)
+    for (const auto& g : a.graphs) {
+      for (const auto& inner : g.nodes) collect_inputs(inner, names);
+      for (const auto& o : g.outputs) names.push_back(o.name);
+    }
+}
+
+// Indices of the nodes, producers before users; as they are listed where that is already so. ONNX asks for this order,
+// but some tools do not keep it. Nodes on a cycle come last.
+std::vector<size_t> sorted(const std::vector<proto::Node>& nodes) {
+  std::unordered_map<std::string_view, size_t> producer;
+  for (size_t i = 0; i < nodes.size(); ++i)
+    for (const auto o : nodes[i].outputs) producer.emplace(o, i);
+  std::vector<std::vector<size_t>> users(nodes.size());
+  std::vector<size_t> waiting(nodes.size(), 0), order;
+  std::priority_queue<size_t, std::vector<size_t>, std::greater<>> ready;
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    std::vector<std::string_view> names;
+    collect_inputs(nodes[i], names);
+    for (const auto name : names) {
+      const auto it = producer.find(name);
+      if (name.empty() || it == producer.end()) continue;
+      users[it->second].push_back(i);
+      ++waiting[i];
+    }
+    if (waiting[i] == 0) ready.push(i);
+  }
+  for (; !ready.empty();) {
+    const size_t i = ready.top();
+    ready.pop();
+    order.push_back(i);
+    for (const size_t u : users[i])
+      if (--waiting[u] == 0) ready.push(u);
+  }
+  for (size_t i = 0; i < nodes.size(); ++i)
+    if (waiting[i] != 0) order.push_back(i);
+  return order;
 }
 
 }  // namespace
@@ -79,7 +125,7 @@ Result<ValueId> Importer::lookup(std::string_view name) {
   Binding* found = find(name);
   if (!found) {
     const bool later = scopes_.back().later.contains(name);
-    return fail(Code::kDamaged, later ? "input " + quote(name) + " is computed only later: the nodes form a cycle or are not in order"
+    return fail(Code::kDamaged, later ? "input " + quote(name) + " is computed from itself: the nodes form a cycle"
                                       : "input " + quote(name) + " is not defined");
   }
   if (found->value == kNoId && found->initializer) {
@@ -200,7 +246,7 @@ Status Importer::import_nodes(const std::vector<proto::Node>& nodes) {
   if (++depth_ > kMaxDepth) return fail(Code::kUnsupported, "subgraphs or functions are nested more than " + std::to_string(kMaxDepth) + " deep");
   for (const auto& n : nodes)
     for (const auto o : n.outputs) scopes_.back().later.insert(o);
-  for (size_t i = 0; i < nodes.size(); ++i) {
+  for (const size_t i : sorted(nodes)) {
     const auto& n = nodes[i];
     if (graph_->node_count() > kMaxNodes) return fail(Code::kUnsupported, "more than " + std::to_string(kMaxNodes) + " nodes");
     const std::string label = !n.name.empty() ? quote(n.name) : !n.outputs.empty() ? "that computes " + quote(n.outputs[0]) : "number " + std::to_string(i);
