@@ -142,6 +142,41 @@ Val pick_lanes(Emitter& e, const Vals& sources, const std::vector<int>& lanes) {
   return acc;
 }
 
+Vals fold_vectors(Emitter& e, Val length, int width, int unroll, Vals init, const VectorStep& body) {
+  const int64_t block = int64_t{unroll} * width;
+  Val blocks = e.mul(e.div(length, e.i64(block)), block);
+  Vals r = e.loop(e.i64(0), blocks, block, std::move(init), [&](Val i, const Vals& a) { return body(i, unroll, width, nullptr, a); });
+  Val whole = e.b.CreateAnd(length, e.i64(-static_cast<int64_t>(width)));
+  if (unroll > 1) r = e.loop(blocks, whole, width, r, [&](Val i, const Vals& a) { return body(i, 1, width, nullptr, a); });
+  if (e.target.masked_access) {
+    return e.if_else(
+        e.b.CreateICmpSLT(whole, length), [&] { return body(whole, 1, width, e.lane_mask(e.sub(length, whole), width), r); }, [&] { return r; });
+  }
+  return e.loop(whole, length, 1, r, [&](Val i, const Vals& a) { return body(i, 1, 1, nullptr, a); });
+}
+
+Val join_pairs(Vals values, const std::function<Val(Val, Val)>& join) {
+  while (values.size() > 1) {
+    Vals next;
+    for (size_t i = 0; i + 1 < values.size(); i += 2) next.push_back(join(values[i], values[i + 1]));
+    if (values.size() % 2) next.push_back(values.back());
+    values = std::move(next);
+  }
+  return values[0];
+}
+
+Val join_lanes(Emitter& e, Val v, const std::function<Val(Val, Val)>& join) {
+  for (auto n = llvm::cast<llvm::FixedVectorType>(v->getType())->getNumElements(); n > 1; n /= 2) {
+    std::vector<int> low, high;
+    for (unsigned i = 0; i < n / 2; ++i) {
+      low.push_back(static_cast<int>(i));
+      high.push_back(static_cast<int>(i + n / 2));
+    }
+    v = join(e.b.CreateShuffleVector(v, low), e.b.CreateShuffleVector(v, high));
+  }
+  return e.b.CreateExtractElement(v, uint64_t{0});
+}
+
 void for_tasks(Emitter& e, const std::vector<Dim>& counts, const std::function<void(const Vals&)>& body) {
   e.for_each(e.begin(), e.end(), 1, [&](Val task) {
     Vals index(counts.size(), nullptr);

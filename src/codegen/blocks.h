@@ -22,6 +22,16 @@ Vals transpose_tile(Emitter& e, Vals rows);
 /// Lanes `lanes[i]` of the concatenation of `sources` (all of one type).
 Val pick_lanes(Emitter& e, const Vals& sources, const std::vector<int>& lanes);
 
+/// Vector iteration over [0, length) that carries values: body(i, vectors, lanes, mask, carried) handles `vectors`
+/// vectors of `lanes` elements from i on; `unroll` of `width` lanes at a time, then single ones, then the tail: one
+/// masked vector where the target has masks, else single elements (lanes 1).
+using VectorStep = std::function<Vals(Val, int, int, Val, const Vals&)>;
+Vals fold_vectors(Emitter& e, Val length, int width, int unroll, Vals init, const VectorStep& body);
+/// Joins values two by two until one is left.
+Val join_pairs(Vals values, const std::function<Val(Val, Val)>& join);
+/// Joins the lanes of a vector, its upper half with its lower one until one is left.
+Val join_lanes(Emitter& e, Val v, const std::function<Val(Val, Val)>& join);
+
 /// body(index of each count) for every task in [begin, end), the last count varying fastest.
 void for_tasks(Emitter& e, const std::vector<Dim>& counts, const std::function<void(const Vals&)>& body);
 /// body(index of each count), as nested loops.

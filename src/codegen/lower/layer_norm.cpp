@@ -26,27 +26,12 @@ struct NormEmitter {
 
   Val load(int buffer, Val index, int n, Val mask) { return num.load(e.at(e.buf(buffer), e.mul(index, num.bytes())), n, mask); }
 
-  /// body(i, vectors, lanes, mask, carried) over [0, length).
-  Vals walk(Val length, Vals init, const std::function<Vals(Val, int, int, Val, const Vals&)>& body) {
-    const int n = num.lanes();
-    const int64_t block = int64_t{unroll} * n;
-    Val blocks = e.mul(e.div(length, e.i64(block)), block);
-    Vals r = e.loop(e.i64(0), blocks, block, std::move(init), [&](Val i, const Vals& a) { return body(i, unroll, n, nullptr, a); });
-    Val whole = e.b.CreateAnd(length, e.i64(-static_cast<int64_t>(n)));
-    r = e.loop(blocks, whole, n, r, [&](Val i, const Vals& a) { return body(i, 1, n, nullptr, a); });
-    if (e.target.masked_access) {
-      return e.if_else(
-          e.b.CreateICmpSLT(whole, length), [&] { return body(whole, 1, n, e.lane_mask(e.sub(length, whole), n), r); }, [&] { return r; });
-    }
-    return e.loop(whole, length, 1, r, [&](Val i, const Vals& a) { return body(i, 1, 1, nullptr, a); });
-  }
-
   /// Sum over the row of f(x).
   Val sum(Val base, Val length, const std::function<Val(Val acc, Val x, int lanes, Val mask)>& f) {
     const int n = num.lanes();
     Vals init(static_cast<size_t>(unroll), num.constant(0, n));
     init.push_back(num.constant(0, 1));
-    Vals acc = walk(length, init, [&](Val i, int vectors, int lanes, Val mask, const Vals& a) {
+    Vals acc = fold_vectors(e, length, n, unroll, init, [&](Val i, int vectors, int lanes, Val mask, const Vals& a) {
       Vals next = a;
       for (int u = 0; u < vectors; ++u) {
         const auto k = static_cast<size_t>(lanes == 1 ? unroll : u);
@@ -56,13 +41,8 @@ struct NormEmitter {
     });
     Val single = acc.back();
     acc.pop_back();
-    while (acc.size() > 1) {
-      Vals next;
-      for (size_t i = 0; i + 1 < acc.size(); i += 2) next.push_back(e.b.CreateFAdd(acc[i], acc[i + 1]));
-      if (acc.size() % 2) next.push_back(acc.back());
-      acc = std::move(next);
-    }
-    return e.b.CreateFAdd(e.reduce_add(acc[0]), single);
+    Val total = join_pairs(acc, [&](Val x, Val y) { return e.b.CreateFAdd(x, y); });
+    return e.b.CreateFAdd(e.reduce_add(total), single);
   }
 
   /// The row of `length` elements at `base`; `first_row` is its place in the output seen as a matrix of `columns`
@@ -95,7 +75,7 @@ struct NormEmitter {
       e.store(epilogue.result(), v, e.at(e.buf(1), e.mul(e.add(base, at), dtype_bits(epilogue.result()) / 8)), mask);
     };
     const auto line = [&](Val start, Val width, Val index) {
-      walk(width, {}, [&](Val i, int vectors, int lanes, Val mask, const Vals&) {
+      fold_vectors(e, width, n, unroll, {}, [&](Val i, int vectors, int lanes, Val mask, const Vals&) {
         for (int u = 0; u < vectors; ++u) {
           Val column = e.add(i, e.i64(int64_t{u} * n));
           piece(e.add(start, column), index, column, lanes, mask);

@@ -87,30 +87,11 @@ struct ReduceEmitter {
     });
   }
   Val load(Val index, int n, Val mask) { return num.load(e.at(e.buf(0), e.mul(index, num.bytes())), n, mask); }
-  Val halve(Pass pass, Vals acc) {
-    while (acc.size() > 1) {
-      Vals next;
-      for (size_t i = 0; i + 1 < acc.size(); i += 2) next.push_back(join(pass, acc[i], acc[i + 1]));
-      if (acc.size() % 2) next.push_back(acc.back());
-      acc = std::move(next);
-    }
-    return acc[0];
+  Val halve(Pass pass, const Vals& acc) {
+    return join_pairs(acc, [&](Val x, Val y) { return join(pass, x, y); });
   }
 
   // --- rows
-
-  Val lanes_of(Pass pass, Val v) {
-    auto n = llvm::cast<llvm::FixedVectorType>(v->getType())->getNumElements();
-    for (; n > 1; n /= 2) {
-      std::vector<int> low, high;
-      for (unsigned i = 0; i < n / 2; ++i) {
-        low.push_back(static_cast<int>(i));
-        high.push_back(static_cast<int>(i + n / 2));
-      }
-      v = join(pass, e.b.CreateShuffleVector(v, low), e.b.CreateShuffleVector(v, high));
-    }
-    return e.b.CreateExtractElement(v, uint64_t{0});
-  }
 
   /// One pass over the row at `base`: `length` contiguous elements for every index of `loops`.
   Val row_pass(Pass pass, Val base, const Dim& length, Val top) {
@@ -121,41 +102,19 @@ struct ReduceEmitter {
     Vals acc(static_cast<size_t>(unroll), neutral(pass, n));
     acc.push_back(neutral(pass, 1));  // of single elements, where the target has no masks
     acc = over(base, acc, 0, [&](Val at, const Vals& a) {
-      Val size = e.dim(length);
-      const int64_t block = int64_t{unroll} * n;
-      Val blocks = e.mul(e.div(size, e.i64(block)), block);
-      Vals r = e.loop(e.i64(0), blocks, block, a, [&](Val i, const Vals& b) {
+      return fold_vectors(e, e.dim(length), n, unroll, a, [&](Val i, int vectors, int lanes, Val mask, const Vals& b) {
         Vals next = b;
-        for (int u = 0; u < unroll; ++u)
-          next[static_cast<size_t>(u)] = step(pass, b[static_cast<size_t>(u)], load(e.add(e.add(at, i), e.i64(int64_t{u} * n)), n, nullptr), tops);
-        return next;
-      });
-      Val whole = e.b.CreateAnd(size, e.i64(-static_cast<int64_t>(n)));
-      r = e.loop(blocks, whole, n, r, [&](Val i, const Vals& b) {
-        Vals next = b;
-        next[0] = step(pass, b[0], load(e.add(at, i), n, nullptr), tops);
-        return next;
-      });
-      if (e.target.masked_access) {
-        return e.if_else(
-            e.b.CreateICmpSLT(whole, size),
-            [&] {
-              Val mask = e.lane_mask(e.sub(size, whole), n);
-              Vals next = r;
-              next[0] = e.b.CreateSelect(mask, step(pass, r[0], load(e.add(at, whole), n, mask), tops), r[0]);
-              return next;
-            },
-            [&] { return r; });
-      }
-      return e.loop(whole, size, 1, r, [&](Val i, const Vals& b) {
-        Vals next = b;
-        next.back() = step(pass, b.back(), load(e.add(at, i), 1, nullptr), top);
+        for (int u = 0; u < vectors; ++u) {
+          const auto k = static_cast<size_t>(lanes == 1 && n > 1 ? unroll : u);
+          Val v = step(pass, b[k], load(e.add(e.add(at, i), e.i64(int64_t{u} * n)), lanes, mask), lanes == 1 ? top : tops);
+          next[k] = mask ? e.b.CreateSelect(mask, v, b[k]) : v;
+        }
         return next;
       });
     });
     Val single = acc.back();
     acc.pop_back();
-    Val r = lanes_of(pass, halve(pass, acc));
+    Val r = join_lanes(e, halve(pass, acc), [&](Val x, Val y) { return join(pass, x, y); });
     return e.target.masked_access ? r : join(pass, r, single);
   }
 

@@ -31,34 +31,15 @@ struct SoftmaxEmitter {
   /// maximum itself need not keep it.
   Val larger(Val a, Val b) { return e.b.CreateSelect(e.b.CreateFCmpOGT(a, b), a, b); }
   Val largest_lane(Val v) {
-    auto n = llvm::cast<llvm::FixedVectorType>(v->getType())->getNumElements();
-    for (; n > 1; n /= 2) {
-      std::vector<int> low, high;
-      for (unsigned i = 0; i < n / 2; ++i) {
-        low.push_back(static_cast<int>(i));
-        high.push_back(static_cast<int>(i + n / 2));
-      }
-      v = larger(e.b.CreateShuffleVector(v, low), e.b.CreateShuffleVector(v, high));
-    }
-    return e.b.CreateExtractElement(v, uint64_t{0});
-  }
-  template <class F>
-  Val tree(Vals v, F join) {
-    while (v.size() > 1) {
-      Vals next;
-      for (size_t i = 0; i + 1 < v.size(); i += 2) next.push_back(join(v[i], v[i + 1]));
-      if (v.size() % 2) next.push_back(v.back());
-      v = std::move(next);
-    }
-    return v[0];
+    return join_lanes(e, v, [&](Val a, Val b) { return larger(a, b); });
   }
   Val sum_of(const Vals& v) {
-    return tree(v, [&](Val a, Val b) { return e.b.CreateFAdd(a, b); });
+    return join_pairs(v, [&](Val a, Val b) { return e.b.CreateFAdd(a, b); });
   }
   Val largest_of(const Vals& v) {
-    return tree(v, [&](Val a, Val b) { return larger(a, b); });
+    return join_pairs(v, [&](Val a, Val b) { return larger(a, b); });
   }
-  /// exp(x), or its reciprocal's factor: what turns exponentials (or, for log, differences) into results.
+  /// What turns exponentials (or, for log, differences) into results.
   Val normalizer(Val sum) { return log ? e.log(sum) : e.b.CreateFDiv(num.constant(1, 1), sum); }
   Val result(Val v, Val normal) { return log ? e.b.CreateFSub(v, normal) : e.b.CreateFMul(v, normal); }
 
@@ -88,22 +69,7 @@ struct SoftmaxEmitter {
     }
   }
 
-  /// Visits a row: whole(i) for `unroll` vectors, then part(i, n, mask).
-  Vals walk(Val length, int unroll, Vals init, const std::function<Vals(Val, int, int, Val, const Vals&)>& body) {
-    const int n = num.lanes();
-    const int64_t block = int64_t{unroll} * n;
-    Val blocks = e.mul(e.div(length, e.i64(block)), block);
-    Vals r = e.loop(e.i64(0), blocks, block, std::move(init), [&](Val i, const Vals& a) { return body(i, unroll, n, nullptr, a); });
-    Val whole = e.b.CreateAnd(length, e.i64(-static_cast<int64_t>(n)));
-    r = e.loop(blocks, whole, n, r, [&](Val i, const Vals& a) { return body(i, 1, n, nullptr, a); });
-    if (e.target.masked_access) {
-      return e.if_else(
-          e.b.CreateICmpSLT(whole, length), [&] { return body(whole, 1, n, e.lane_mask(e.sub(length, whole), n), r); }, [&] { return r; });
-    }
-    return e.loop(whole, length, 1, r, [&](Val i, const Vals& a) { return body(i, 1, 1, nullptr, a); });
-  }
-
-  /// A row in three passes. Exponentials wait in `keep` (scratch, f32), or are computed twice for log.
+  /// A row in three passes; exponentials wait in scratch.
   void long_row(Val row, const Dim& length) {
     constexpr int kUnroll = 4;
     const int n = num.lanes();
@@ -115,7 +81,7 @@ struct SoftmaxEmitter {
       return v;
     };
     const auto slot = [](int lanes, int u) { return static_cast<size_t>(lanes == 1 ? kUnroll : u); };
-    Vals tops = walk(size, kUnroll, init(num.lowest(n), num.lowest(1)), [&](Val i, int unroll, int lanes, Val mask, const Vals& a) {
+    Vals tops = fold_vectors(e, size, n, kUnroll, init(num.lowest(n), num.lowest(1)), [&](Val i, int unroll, int lanes, Val mask, const Vals& a) {
       Vals next = a;
       for (int u = 0; u < unroll; ++u) {
         Val x = load(e.add(e.add(base, i), e.i64(int64_t{u} * n)), lanes, mask);
@@ -128,7 +94,7 @@ struct SoftmaxEmitter {
     tops.pop_back();
     Val top = larger(single, largest_lane(largest_of(tops)));
     Val top_n = e.splat(top, n);
-    Vals sums = walk(size, kUnroll, init(num.constant(0, n), num.constant(0, 1)), [&](Val i, int unroll, int lanes, Val mask, const Vals& a) {
+    Vals sums = fold_vectors(e, size, n, kUnroll, init(num.constant(0, n), num.constant(0, 1)), [&](Val i, int unroll, int lanes, Val mask, const Vals& a) {
       Vals next = a;
       for (int u = 0; u < unroll; ++u) {
         Val at = e.add(i, e.i64(int64_t{u} * n));
@@ -143,7 +109,7 @@ struct SoftmaxEmitter {
     sums.pop_back();
     Val normal = normalizer(e.b.CreateFAdd(single, e.reduce_add(sum_of(sums))));
     Val normal_n = e.splat(normal, n);
-    walk(size, kUnroll, {}, [&](Val i, int unroll, int lanes, Val mask, const Vals&) {
+    fold_vectors(e, size, n, kUnroll, {}, [&](Val i, int unroll, int lanes, Val mask, const Vals&) {
       for (int u = 0; u < unroll; ++u) {
         Val at = e.add(i, e.i64(int64_t{u} * n));
         Val v = log ? e.b.CreateFSub(load(e.add(base, at), lanes, mask), lanes == 1 ? top : top_n)
