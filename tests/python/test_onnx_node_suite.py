@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every case of the ONNX backend suite that passed once still passes."""
+
+import pytest
+
+import onnx_node_suite as suite
+
+pytest.importorskip("onnx")
+
+
+def test_listed_cases_pass():
+    names = suite.listed()
+    if not names:
+        pytest.skip("the list is empty")
+    results = suite.run_all(suite.case_folder(), names)
+    lost = {name: reason for name, (status, reason) in results.items() if status != "passed"}
+    report = "\n".join(f"{name}: {reason}" for name, reason in sorted(lost.items()))
+    assert not lost, f"{len(lost)} of {len(names)}:\n{report}\nrepeat one with: python onnx_node_suite.py NAME"
