@@ -60,7 +60,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const Bytes rest = std::as_bytes(std::span(data, size)).subspan(1);
   switch (data[0] % 3) {
-    case 0: read_file(rest); break;
+    case 0:
+      read_file(rest);
+      break;
     case 1: {
       std::vector<std::byte> file(rest.begin(), rest.end());
       repair(file);

@@ -50,7 +50,8 @@ TEST(BaseArenaPlanner, what_is_alive_together_never_overlaps) {
       EXPECT_LE(p.offsets[a] + items[a].bytes, p.total);
       for (size_t b = 0; b < a; ++b) {
         const bool together = items[a].first <= items[b].last && items[b].first <= items[a].last;
-        const bool apart = p.offsets[a] + items[a].bytes <= p.offsets[b] || p.offsets[b] + items[b].bytes <= p.offsets[a];
+        const bool apart =
+            p.offsets[a] + items[a].bytes <= p.offsets[b] || p.offsets[b] + items[b].bytes <= p.offsets[a];
         EXPECT_TRUE(!together || apart) << "round " << round << ": items " << a << " and " << b;
       }
     }

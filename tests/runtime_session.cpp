@@ -40,14 +40,14 @@ class RuntimeSession : public testing::Test {
   std::vector<std::vector<std::byte>> files_;
 };
 
-#define EXPECT_OK(...)                                      \
-  do {                                                      \
-    const auto status_ = (__VA_ARGS__);                     \
+#define EXPECT_OK(...)                                                \
+  do {                                                                \
+    const auto status_ = (__VA_ARGS__);                               \
     EXPECT_TRUE(status_) << (status_ ? "" : status_.error().message); \
   } while (false)
-#define ASSERT_OK(...)                                      \
-  do {                                                      \
-    const auto status_ = (__VA_ARGS__);                     \
+#define ASSERT_OK(...)                                                \
+  do {                                                                \
+    const auto status_ = (__VA_ARGS__);                               \
     ASSERT_TRUE(status_) << (status_ ? "" : status_.error().message); \
   } while (false)
 
@@ -115,7 +115,8 @@ TEST_F(RuntimeSession, wrong_shapes_name_the_input_the_expected_and_the_given_sh
   expect_error(s->bind_input(0, x.data(), std::array<int64_t, 1>{8}), Code::kUsage, "expected f32[n, 4], got [8]");
   expect_error(s->bind_input(0, x.data(), std::array<int64_t, 2>{2, 5}), Code::kUsage, "dimension 1 differs");
   expect_error(s->bind_input(0, x.data(), std::array<int64_t, 2>{0, 4}), Code::kUsage, "n must be between 1 and 1000");
-  expect_error(s->bind_input(0, x.data(), std::array<int64_t, 2>{1001, 4}), Code::kUsage, "n must be between 1 and 1000");
+  expect_error(s->bind_input(0, x.data(), std::array<int64_t, 2>{1001, 4}), Code::kUsage,
+               "n must be between 1 and 1000");
   expect_error(s->bind_input(0, nullptr, std::array<int64_t, 2>{2, 4}), Code::kUsage, "null pointer");
   expect_error(s->bind_input(1, x.data(), std::array<int64_t, 2>{2, 4}), Code::kUsage, "no input 1");
 }
@@ -130,7 +131,8 @@ TEST_F(RuntimeSession, a_symbol_must_be_the_same_in_all_inputs) {
   const auto v = ramp(5);
   ASSERT_OK(s->bind_input(0, v.data(), std::array<int64_t, 1>{5}));
   ASSERT_OK(s->bind_input(1, v.data(), std::array<int64_t, 1>{4}));
-  expect_error(s->run(), Code::kUsage, "input \"y\": expected f32[n], which is [5] with the other inputs' shapes, got [4]");
+  expect_error(s->run(), Code::kUsage,
+               "input \"y\": expected f32[n], which is [5] with the other inputs' shapes, got [4]");
   ASSERT_OK(s->bind_input(1, v.data(), std::array<int64_t, 1>{5}));
   ASSERT_OK(s->run());
   EXPECT_EQ(output<float>(*s), (std::vector<float>{2, 4, 6, 8, 10}));

@@ -27,13 +27,13 @@ struct BuildOptions {
   std::string math = "default";      ///< strict | default | fast
   std::string precision = "fp32";
   std::string tune = "none";
-  std::map<std::string, std::string> shapes;      ///< input → "1x3x224x224"; symbolic parts by name: "batchx3x224x224"
+  std::map<std::string, std::string> shapes;  ///< input → "1x3x224x224"; symbolic parts by name: "batchx3x224x224"
   std::map<std::string, std::string> min_shapes, opt_shapes, max_shapes;
-  int jobs = 0;                      ///< build threads; 0: all cores this process may use
-  bool strict = false;               ///< fail instead of falling back to anything slower or less precise
-  int64_t memory_limit = 0;          ///< bytes; 0: the default limit against hostile models
-  bool dump_graph = false;           ///< keep the optimised graph's text in the report
-  bool trust = true;                 ///< put the engine on this user's allow-list
+  int jobs = 0;              ///< build threads; 0: all cores this process may use
+  bool strict = false;       ///< fail instead of falling back to anything slower or less precise
+  int64_t memory_limit = 0;  ///< bytes; 0: the default limit against hostile models
+  bool dump_graph = false;   ///< keep the optimised graph's text in the report
+  bool trust = true;         ///< put the engine on this user's allow-list
   /// Called from the building thread with a stage ("import", "optimise", "generate", "write") and 0…1 in it; return
   /// false to stop (exit code 130).
   std::function<bool(const char* stage, double done)> progress;
@@ -41,7 +41,7 @@ struct BuildOptions {
 
 struct BuildReport {
   std::string engine_hash;
-  std::string graph_text;                  ///< with dump_graph
+  std::string graph_text;                               ///< with dump_graph
   std::vector<std::pair<std::string, double>> seconds;  ///< per stage
   int64_t engine_bytes = 0, weight_bytes = 0;
   int kernels = 0, instructions = 0;
@@ -51,7 +51,8 @@ struct BuildReport {
 /// is as it was.
 Result<BuildReport> build(const std::string& model, const std::string& engine, const BuildOptions& options);
 /// As build, into memory.
-Result<std::vector<std::byte>> build_in_memory(const std::string& model, const BuildOptions& options, BuildReport* report);
+Result<std::vector<std::byte>> build_in_memory(const std::string& model, const BuildOptions& options,
+                                               BuildReport* report);
 
 struct TargetInfo {
   std::string name, arch;

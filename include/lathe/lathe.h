@@ -92,7 +92,7 @@ typedef struct lathe_engine_options {
   const unsigned char* keys; /* Ed25519 public keys trusted beside this user's list, 32 bytes each, one after another */
   size_t key_count;
 } lathe_engine_options;
-#define LATHE_ENGINE_OPTIONS_INIT { sizeof(lathe_engine_options), 0, 0, 0, 0, NULL, NULL, 0 }
+#define LATHE_ENGINE_OPTIONS_INIT {sizeof(lathe_engine_options), 0, 0, 0, 0, NULL, NULL, 0}
 
 /* Opens an engine file; `options` may be NULL. The file must not be written to or cut while the engine is open (replace
  * it by renaming another over it), unless copy_weights is set.
@@ -103,7 +103,8 @@ LATHE_API lathe_status lathe_engine_open(const char* path, const lathe_engine_op
  * copy_weights is set. Weights are used in place if `data` is 64-byte aligned and are copied otherwise. */
 LATHE_API lathe_status lathe_engine_open_memory(const void* data, size_t bytes, const lathe_engine_options* options,
                                                 lathe_engine** out);
-/* Closes the engine and sets *engine to NULL; NULL is fine. Sessions keep what they need: any order of closing works. */
+/* Closes the engine and sets *engine to NULL; NULL is fine. Sessions keep what they need: any order of closing works.
+ */
 LATHE_API void lathe_engine_close(lathe_engine** engine);
 
 typedef enum lathe_port_kind { LATHE_INPUT = 0, LATHE_OUTPUT = 1 } lathe_port_kind;
@@ -113,10 +114,10 @@ typedef struct lathe_port_info {
   const char* name; /* as in the user's model */
   lathe_dtype dtype;
   size_t rank;
-  const int64_t* dims;              /* rank of them; -1: symbolic */
-  const char* const* symbols;       /* rank of them: "" or, where dims is -1, the name or expression: "batch", "2*h" */
+  const int64_t* dims;        /* rank of them; -1: symbolic */
+  const char* const* symbols; /* rank of them: "" or, where dims is -1, the name or expression: "batch", "2*h" */
 } lathe_port_info;
-#define LATHE_PORT_INFO_INIT { sizeof(lathe_port_info), NULL, LATHE_UNDEFINED, 0, NULL, NULL }
+#define LATHE_PORT_INFO_INIT {sizeof(lathe_port_info), NULL, LATHE_UNDEFINED, 0, NULL, NULL}
 
 LATHE_API size_t lathe_engine_port_count(const lathe_engine* engine, lathe_port_kind kind);
 LATHE_API lathe_status lathe_engine_port(const lathe_engine* engine, lathe_port_kind kind, size_t index,
@@ -160,11 +161,11 @@ typedef struct lathe_instruction_info {
   double flops;       /* at the opt shapes: arithmetic */
   double traffic;     /* and bytes moved */
   size_t buffer_count;
-  int serial;         /* nonzero: always on one thread */
-  int32_t target;     /* of a jump */
+  int serial;     /* nonzero: always on one thread */
+  int32_t target; /* of a jump */
 } lathe_instruction_info;
 #define LATHE_INSTRUCTION_INFO_INIT \
-  { sizeof(lathe_instruction_info), LATHE_KERNEL, NULL, NULL, NULL, NULL, 0.0, 0.0, 0, 0, 0 }
+  {sizeof(lathe_instruction_info), LATHE_KERNEL, NULL, NULL, NULL, NULL, 0.0, 0.0, 0, 0, 0}
 
 typedef enum lathe_place {
   LATHE_PLACE_INPUT = 0,
@@ -183,7 +184,7 @@ typedef struct lathe_buffer_info {
   int64_t bytes; /* -1: depends on symbols */
   int32_t id;    /* -1 (and nothing else set): no buffer is passed here */
 } lathe_buffer_info;
-#define LATHE_BUFFER_INFO_INIT { sizeof(lathe_buffer_info), NULL, LATHE_UNDEFINED, LATHE_PLACE_INPUT, 0, -1 }
+#define LATHE_BUFFER_INFO_INIT {sizeof(lathe_buffer_info), NULL, LATHE_UNDEFINED, LATHE_PLACE_INPUT, 0, -1}
 
 /* What the engine executes, in order: for inspection. */
 LATHE_API size_t lathe_engine_instruction_count(const lathe_engine* engine);
@@ -199,7 +200,7 @@ typedef struct lathe_session_options {
   size_t size;
   int threads; /* at most this many threads work for a run, the caller's included; 0: all CPUs this process may use */
 } lathe_session_options;
-#define LATHE_SESSION_OPTIONS_INIT { sizeof(lathe_session_options), 0 }
+#define LATHE_SESSION_OPTIONS_INIT {sizeof(lathe_session_options), 0}
 
 /* A running instance with memory of its own; keeps its engine alive. `options` may be NULL. */
 LATHE_API lathe_status lathe_session_create(const lathe_engine* engine, const lathe_session_options* options,
@@ -231,7 +232,7 @@ typedef struct lathe_tensor {
   size_t rank;
   const int64_t* dims;
 } lathe_tensor;
-#define LATHE_TENSOR_INIT { sizeof(lathe_tensor), NULL, 0, LATHE_UNDEFINED, 0, NULL }
+#define LATHE_TENSOR_INIT {sizeof(lathe_tensor), NULL, 0, LATHE_UNDEFINED, 0, NULL}
 
 /* An output after a run: where it is (the memory bound to it or the session's own) and its shape, valid until the next
  * bind, run or close. After lathe_session_prepare, the shape alone counts; LATHE_USAGE if it depends on data. */

@@ -41,14 +41,18 @@ using Status = Result<void>;
 template <class T>
 constexpr lathe_dtype dtype_of() {
   using U = std::remove_cv_t<T>;
-  if constexpr (std::is_same_v<U, float>) return LATHE_F32;
-  else if constexpr (std::is_same_v<U, double>) return LATHE_F64;
-  else if constexpr (std::is_same_v<U, bool>) return LATHE_BOOL;
+  if constexpr (std::is_same_v<U, float>)
+    return LATHE_F32;
+  else if constexpr (std::is_same_v<U, double>)
+    return LATHE_F64;
+  else if constexpr (std::is_same_v<U, bool>)
+    return LATHE_BOOL;
   else if constexpr (std::is_integral_v<U> && std::is_signed_v<U>)
     return sizeof(U) == 1 ? LATHE_I8 : sizeof(U) == 2 ? LATHE_I16 : sizeof(U) == 4 ? LATHE_I32 : LATHE_I64;
   else if constexpr (std::is_integral_v<U>)
     return sizeof(U) == 1 ? LATHE_U8 : sizeof(U) == 2 ? LATHE_U16 : sizeof(U) == 4 ? LATHE_U32 : LATHE_U64;
-  else return LATHE_UNDEFINED;
+  else
+    return LATHE_UNDEFINED;
 }
 
 namespace detail {
@@ -68,7 +72,7 @@ struct Close {
 struct Port {
   std::string_view name;
   lathe_dtype dtype = LATHE_UNDEFINED;
-  std::span<const int64_t> dims;           ///< -1: symbolic
+  std::span<const int64_t> dims;          ///< -1: symbolic
   std::vector<std::string_view> symbols;  ///< "" or the symbolic dimension's name
 };
 
@@ -95,9 +99,7 @@ class Engine {
 
   [[nodiscard]] std::vector<Port> inputs() const { return ports(LATHE_INPUT); }
   [[nodiscard]] std::vector<Port> outputs() const { return ports(LATHE_OUTPUT); }
-  [[nodiscard]] std::string_view target() const {
-    return lathe_engine_target_name(get(), lathe_engine_target(get()));
-  }
+  [[nodiscard]] std::string_view target() const { return lathe_engine_target_name(get(), lathe_engine_target(get())); }
   [[nodiscard]] std::string_view identity() const { return lathe_engine_identity(get()); }
   /// For what this header does not cover.
   [[nodiscard]] const lathe_engine* get() const { return engine_.get(); }
@@ -210,8 +212,7 @@ class Session {
   }
   Result<Tensor> output(std::string_view name) {
     const size_t index = find(outputs_, name);
-    if (index == kNotFound)
-      return std::unexpected(Error{LATHE_USAGE, "no output \"" + std::string(name) + "\""});
+    if (index == kNotFound) return std::unexpected(Error{LATHE_USAGE, "no output \"" + std::string(name) + "\""});
     return output(index);
   }
 

@@ -34,9 +34,8 @@ int64_t place_in_order(std::span<const ArenaItem> items, std::span<const size_t>
     if (best > kLimit - item.bytes) return -1;
     offsets[i] = best;
     total = std::max(total, best + item.bytes);
-    placed.insert(std::upper_bound(placed.begin(), placed.end(), best,
-                                   [&](int64_t at, size_t p) { return at < offsets[p]; }),
-                  i);
+    placed.insert(
+        std::upper_bound(placed.begin(), placed.end(), best, [&](int64_t at, size_t p) { return at < offsets[p]; }), i);
   }
   return total;
 }
@@ -46,7 +45,8 @@ using Before = bool (*)(const ArenaItem&, const ArenaItem&);
 constexpr Before kOrders[] = {
     [](const ArenaItem& a, const ArenaItem& b) { return a.bytes > b.bytes; },
     [](const ArenaItem& a, const ArenaItem& b) {
-      return static_cast<double>(a.bytes) * (a.last - a.first + 1) > static_cast<double>(b.bytes) * (b.last - b.first + 1);
+      return static_cast<double>(a.bytes) * (a.last - a.first + 1) >
+             static_cast<double>(b.bytes) * (b.last - b.first + 1);
     },
     [](const ArenaItem& a, const ArenaItem& b) { return a.first < b.first; },
 };

@@ -52,7 +52,7 @@ Status write_pieces(int fd, const std::string& path, std::span<const std::span<c
 
 Status write_file_atomically(const std::string& path, std::span<const std::span<const std::byte>> pieces,
                              const std::atomic<bool>* cancel) {
-  struct stat info {};
+  struct stat info{};
   if (::stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
     if (S_ISDIR(info.st_mode)) return fail(Code::kUsage, path + ": is a folder");
     Fd direct{::open(path.c_str(), O_WRONLY | O_CLOEXEC)};

@@ -14,8 +14,7 @@ namespace lathe {
 /// a crash. Written beside `path`, synced, renamed; on failure (kFailed, disk full included) or when `*cancel` becomes
 /// true (kInterrupted) nothing is left behind and the old file is as it was. A `path` that exists and is no regular
 /// file (/dev/stdout) is written to directly.
-[[nodiscard]] Status write_file_atomically(const std::string& path,
-                                           std::span<const std::span<const std::byte>> pieces,
+[[nodiscard]] Status write_file_atomically(const std::string& path, std::span<const std::span<const std::byte>> pieces,
                                            const std::atomic<bool>* cancel = nullptr);
 
 }  // namespace lathe

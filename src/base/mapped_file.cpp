@@ -52,7 +52,7 @@ Status Mapping::make_executable() {
 Result<File> File::open(const std::string& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return fail(errno == ENOENT ? Code::kUsage : Code::kFailed, errno_message(path, "cannot open"));
-  struct stat info {};
+  struct stat info{};
   if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
     ::close(fd);
     return fail(Code::kUsage, path + ": not a regular file");

@@ -40,7 +40,8 @@ class Encoder {
       put(std::bit_cast<uint64_t>(v));
     } else if constexpr (std::is_integral_v<T>) {
       const auto u = static_cast<std::make_unsigned_t<T>>(v);
-      for (size_t i = 0; i < sizeof(T); ++i) out_.push_back(static_cast<std::byte>(static_cast<uint64_t>(u) >> (8 * i)));
+      for (size_t i = 0; i < sizeof(T); ++i)
+        out_.push_back(static_cast<std::byte>(static_cast<uint64_t>(u) >> (8 * i)));
     } else {
       describe(*this, v);
     }
@@ -149,33 +150,49 @@ struct BlobEntry {
 };
 
 template <class A, Is<SizeExpr> T>
-void describe(A& a, T& v) { a(v.kind, v.value, v.a, v.b); }
+void describe(A& a, T& v) {
+  a(v.kind, v.value, v.a, v.b);
+}
 template <class A, Is<PlanSymbol> T>
-void describe(A& a, T& v) { a(v.name, v.min, v.opt, v.max); }
+void describe(A& a, T& v) {
+  a(v.name, v.min, v.opt, v.max);
+}
 template <class A, Is<PlanBuffer> T>
 void describe(A& a, T& v) {
   a(v.place, v.dtype, v.align, v.index, v.offset, v.bytes, v.dims, v.first, v.last, v.name);
 }
 template <class A, Is<PlanKernel> T>
-void describe(A& a, T& v) { a(v.name, v.code_offset); }
+void describe(A& a, T& v) {
+  a(v.name, v.code_offset);
+}
 template <class A, Is<PlanInstr> T>
 void describe(A& a, T& v) {
   a(v.kind, v.kernel, v.target, v.buffers, v.scalars, v.tasks, v.scratch, v.defines, v.grows, v.serial, v.node, v.op,
     v.tactic, v.flops, v.traffic);
 }
 template <class A, Is<PlanPort> T>
-void describe(A& a, T& v) { a(v.name, v.buffer); }
+void describe(A& a, T& v) {
+  a(v.name, v.buffer);
+}
 template <class A, Is<Plan> T>
 void describe(A& a, T& v) {
   a(v.exprs, v.symbols, v.buffers, v.kernels, v.instrs, v.inputs, v.outputs, v.arena_bytes);
 }
 template <class A, Is<TargetMeta> T>
-void describe(A& a, T& v) { a(v.name, v.arch, v.features, v.kernel_abi); }
+void describe(A& a, T& v) {
+  a(v.name, v.arch, v.features, v.kernel_abi);
+}
 template <class A, Is<Property> T>
-void describe(A& a, T& v) { a(v.key, v.value); }
+void describe(A& a, T& v) {
+  a(v.key, v.value);
+}
 template <class A, Is<Metadata> T>
-void describe(A& a, T& v) { a(v.provenance, v.targets); }
+void describe(A& a, T& v) {
+  a(v.provenance, v.targets);
+}
 template <class A, Is<BlobEntry> T>
-void describe(A& a, T& v) { a(v.offset, v.bytes); }
+void describe(A& a, T& v) {
+  a(v.offset, v.bytes);
+}
 
 }  // namespace lathe

@@ -18,7 +18,8 @@ typedef struct LatheKernelContext {
   void* scratch;    /* this thread's scratch, 64-byte aligned, as large as the instruction asked for */
   int64_t* symbols; /* where an instruction that defines symbols writes them, in the order of PlanInstr::defines */
   /* Memory of `bytes` bytes for bufs[buffer] (which must be marked in PlanInstr::grows); only from a kernel with one
-   * task. Returns null when there is no memory; the kernel then returns at once. */
+   * task. What the buffer held stays (as with realloc), though its address may change: use the one returned. Returns
+   * null when there is no memory; the kernel then returns at once. */
   void* (*grow)(const struct LatheKernelContext*, int64_t buffer, int64_t bytes);
   void* owner; /* the runtime's own */
   /* A kernel that finds its input invalid (index out of range) stores a nonzero LatheKernelFault here. */

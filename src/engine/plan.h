@@ -27,7 +27,8 @@ struct SizeExpr {
 };
 
 /// A named dimension. Symbols of inputs are read off the bound shapes; the others are set by the instruction that
-/// lists them in `defines` (data-dependent sizes).
+/// lists them in `defines` (data-dependent sizes). A symbol must be a whole dimension of some input, or be defined;
+/// a buffer sized by a defined symbol's `max` instead of the symbol keeps its place in the static arena.
 struct PlanSymbol {
   std::string name;
   int64_t min = 0, opt = 1, max = INT64_MAX;
@@ -38,8 +39,10 @@ struct PlanBuffer {
     kInput,    ///< `index`: which model input; the caller's memory
     kOutput,   ///< `index`: which model output; the caller's memory, or the session's own
     kWeight,   ///< `index`: blob of the engine's weight table; read-only, mapped
-    kArena,    ///< `offset`: bytes from the arena's start, or kNone: placed by lifetime when shapes are bound
-    kDynamic,  ///< size known only when its producer runs; memory grown outside the arena and kept
+    kArena,    ///< `offset`: bytes from the arena's start, or kNone: placed by lifetime when shapes are bound (or
+               ///< allocated outside the arena, if `bytes` depends on a symbol that an instruction defines)
+    kDynamic,  ///< size known only when its producer runs; memory outside the arena, kept and reused. Allocated by the
+               ///< kernel that `grows` it, or by the runtime as soon as `bytes` is known
     kAlias     ///< `index`: another buffer with a smaller id; `offset`: bytes into it
   };
   Place place = Place::kArena;

@@ -39,9 +39,8 @@ struct Prefix {
 };
 
 Result<Prefix> read_prefix(Bytes b, uint64_t file_size) {
-  if (b.size() < kPrefixSize || !std::equal(kMagic.begin(), kMagic.end(), b.begin(), [](uint8_t m, std::byte x) {
-        return static_cast<std::byte>(m) == x;
-      }))
+  if (b.size() < kPrefixSize || !std::equal(kMagic.begin(), kMagic.end(), b.begin(),
+                                            [](uint8_t m, std::byte x) { return static_cast<std::byte>(m) == x; }))
     return fail(Code::kDamaged, "not a lathe engine (or its first bytes are damaged)");
   const auto major = load<uint16_t>(b, kAtMajor), minor = load<uint16_t>(b, kAtMinor);
   if (major != kMajor)
@@ -127,7 +126,8 @@ Status read_segments(EngineHead& head, const std::vector<Entry>& entries) {
   Bytes metadata, table;
   std::vector<const Entry*> plans, codes;
   for (const Entry& e : entries) {
-    const bool per_target = e.kind == static_cast<uint32_t>(Segment::kPlan) || e.kind == static_cast<uint32_t>(Segment::kCode);
+    const bool per_target =
+        e.kind == static_cast<uint32_t>(Segment::kPlan) || e.kind == static_cast<uint32_t>(Segment::kCode);
     if (!per_target && e.target != kNoTargetIndex && !(e.kind & kIgnorable)) return damaged("a segment names a target");
     if (e.kind == static_cast<uint32_t>(Segment::kWeights)) {
       head.weights_offset = e.offset;
@@ -137,11 +137,16 @@ Status read_segments(EngineHead& head, const std::vector<Entry>& entries) {
     }
     const Bytes b = all.subspan(e.offset, e.bytes);
     if (sha256(b) != e.hash) return altered("a segment does not match its hash");
-    if (e.kind == static_cast<uint32_t>(Segment::kMetadata)) metadata = b;
-    else if (e.kind == static_cast<uint32_t>(Segment::kWeightTable)) table = b;
-    else if (e.kind == static_cast<uint32_t>(Segment::kPlan)) plans.push_back(&e);
-    else if (e.kind == static_cast<uint32_t>(Segment::kCode)) codes.push_back(&e);
-    else if (!(e.kind & kIgnorable)) return fail(Code::kUnsupported, "the engine needs a newer lathe: segment kind " + std::to_string(e.kind));
+    if (e.kind == static_cast<uint32_t>(Segment::kMetadata))
+      metadata = b;
+    else if (e.kind == static_cast<uint32_t>(Segment::kWeightTable))
+      table = b;
+    else if (e.kind == static_cast<uint32_t>(Segment::kPlan))
+      plans.push_back(&e);
+    else if (e.kind == static_cast<uint32_t>(Segment::kCode))
+      codes.push_back(&e);
+    else if (!(e.kind & kIgnorable))
+      return fail(Code::kUnsupported, "the engine needs a newer lathe: segment kind " + std::to_string(e.kind));
   }
   LATHE_TRY(Metadata meta, decode<Metadata>(metadata, "its metadata is malformed"));
   head.provenance = std::move(meta.provenance);

@@ -13,8 +13,10 @@ namespace {
 
 template <class B>
 auto* raw(B* p) {
-  if constexpr (std::is_const_v<B>) return reinterpret_cast<const unsigned char*>(p);
-  else return reinterpret_cast<unsigned char*>(p);
+  if constexpr (std::is_const_v<B>)
+    return reinterpret_cast<const unsigned char*>(p);
+  else
+    return reinterpret_cast<unsigned char*>(p);
 }
 
 }  // namespace
@@ -38,8 +40,8 @@ Status sign_engine(const std::string& path, const SecretKey& key) {
                                                  std::to_integer<uint32_t>(head[layout::kAtHeaderSize + 3]) << 24);
   const size_t key_at = header_size - layout::kKeySize - layout::kSignatureSize;
   std::copy(key.begin() + 32, key.end(), head.begin() + static_cast<ptrdiff_t>(key_at));
-  if (crypto_sign_ed25519_detached(raw(head.data() + key_at + layout::kKeySize), nullptr, raw(engine.bytes.data()), key_at,
-                                   raw(key.data())) != 0)
+  if (crypto_sign_ed25519_detached(raw(head.data() + key_at + layout::kKeySize), nullptr, raw(engine.bytes.data()),
+                                   key_at, raw(key.data())) != 0)
     return fail(Code::kFailed, path + ": signing failed");
   const std::span<const std::byte> pieces[] = {head, weights.bytes()};
   return write_file_atomically(path, pieces);

@@ -20,13 +20,20 @@ std::string format_at(const Plan& plan, ExprId id, int depth) {
   if (depth == 0) return "…";
   const std::string a = format_at(plan, e.a, depth - 1), b = format_at(plan, e.b, depth - 1);
   switch (e.kind) {
-    case Kind::kAdd: return "(" + a + " + " + b + ")";
-    case Kind::kMul: return a + "*" + b;
-    case Kind::kFloorDiv: return "(" + a + " / " + b + ")";
-    case Kind::kMod: return "(" + a + " % " + b + ")";
-    case Kind::kMin: return "min(" + a + ", " + b + ")";
-    case Kind::kMax: return "max(" + a + ", " + b + ")";
-    default: return "?";
+    case Kind::kAdd:
+      return "(" + a + " + " + b + ")";
+    case Kind::kMul:
+      return a + "*" + b;
+    case Kind::kFloorDiv:
+      return "(" + a + " / " + b + ")";
+    case Kind::kMod:
+      return "(" + a + " % " + b + ")";
+    case Kind::kMin:
+      return "min(" + a + ", " + b + ")";
+    case Kind::kMax:
+      return "max(" + a + ", " + b + ")";
+    default:
+      return "?";
   }
 }
 
@@ -43,8 +50,12 @@ std::optional<int64_t> size_apply(Kind kind, int64_t a, int64_t b) {
   int64_t r = 0;
   bool wrong = false;
   switch (kind) {
-    case Kind::kAdd: wrong = __builtin_add_overflow(a, b, &r); break;
-    case Kind::kMul: wrong = __builtin_mul_overflow(a, b, &r); break;
+    case Kind::kAdd:
+      wrong = __builtin_add_overflow(a, b, &r);
+      break;
+    case Kind::kMul:
+      wrong = __builtin_mul_overflow(a, b, &r);
+      break;
     case Kind::kFloorDiv:
     case Kind::kMod: {
       if (b == 0) return std::nullopt;
@@ -53,9 +64,14 @@ std::optional<int64_t> size_apply(Kind kind, int64_t a, int64_t b) {
       r = kind == Kind::kFloorDiv ? q - down : m + (down ? b : 0);
       break;
     }
-    case Kind::kMin: r = std::min(a, b); break;
-    case Kind::kMax: r = std::max(a, b); break;
-    default: return std::nullopt;
+    case Kind::kMin:
+      r = std::min(a, b);
+      break;
+    case Kind::kMax:
+      r = std::max(a, b);
+      break;
+    default:
+      return std::nullopt;
   }
   if (wrong || r > kLimit || r < -kLimit) return std::nullopt;
   return r;
@@ -65,12 +81,15 @@ Status size_evaluate(const Plan& plan, ExprId id, const Sizes& symbols, Sizes& o
   const auto i = static_cast<size_t>(id);
   const SizeExpr& e = plan.exprs[i];
   switch (e.kind) {
-    case Kind::kConstant: out.set(i, e.value); return {};
+    case Kind::kConstant:
+      out.set(i, e.value);
+      return {};
     case Kind::kSymbol:
       out.value[i] = symbols.value[static_cast<size_t>(e.value)];
       out.known[i] = symbols.known[static_cast<size_t>(e.value)];
       return {};
-    default: break;
+    default:
+      break;
   }
   const auto a = static_cast<size_t>(e.a), b = static_cast<size_t>(e.b);
   out.known[i] = out.known[a] & out.known[b];
@@ -80,8 +99,9 @@ Status size_evaluate(const Plan& plan, ExprId id, const Sizes& symbols, Sizes& o
     return {};
   }
   out.known[i] = 0;
-  return fail(Code::kUsage, "the size " + size_format(plan, id) + " cannot be computed (it is too large or divides by "
-                            "zero); bind smaller shapes");
+  return fail(Code::kUsage, "the size " + size_format(plan, id) +
+                                " cannot be computed (it is too large or divides by "
+                                "zero); bind smaller shapes");
 }
 
 Status size_evaluate_all(const Plan& plan, const Sizes& symbols, Sizes& out) {

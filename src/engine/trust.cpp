@@ -21,7 +21,7 @@ std::string read_list() {
   const int fd = path.empty() ? -1 : ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return {};
   std::string text;
-  struct stat info {};
+  struct stat info{};
   if (fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && (info.st_uid == geteuid() || info.st_uid == 0) &&
       (info.st_mode & (S_IWGRP | S_IWOTH)) == 0) {
     char block[4096];
@@ -49,10 +49,12 @@ void make_folders(const std::string& path) {
 }
 
 Status append(std::string_view kind, std::string_view hex) {
-  if (!hash_from_hex(hex)) return fail(Code::kUsage, "expected 64 hexadecimal digits, got \"" + std::string(hex) + "\"");
+  if (!hash_from_hex(hex))
+    return fail(Code::kUsage, "expected 64 hexadecimal digits, got \"" + std::string(hex) + "\"");
   std::string line(kind);
   line += hex;
-  std::transform(line.begin(), line.end(), line.begin(), [](char c) { return c >= 'A' && c <= 'F' ? char(c + 32) : c; });
+  std::transform(line.begin(), line.end(), line.begin(),
+                 [](char c) { return c >= 'A' && c <= 'F' ? char(c + 32) : c; });
   if (has_line(read_list(), line)) return {};
   const std::string path = trust_file();
   if (path.empty()) return fail(Code::kFailed, "neither XDG_STATE_HOME nor HOME is set, so trust cannot be recorded");

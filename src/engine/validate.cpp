@@ -41,7 +41,9 @@ class Validator {
     return fail(Code::kDamaged, text);
   }
   template <class T>
-  static bool in(int64_t id, const std::vector<T>& v) { return id >= 0 && static_cast<uint64_t>(id) < v.size(); }
+  static bool in(int64_t id, const std::vector<T>& v) {
+    return id >= 0 && static_cast<uint64_t>(id) < v.size();
+  }
   [[nodiscard]] bool is_expr(ExprId id) const { return in(id, plan_.exprs); }
   [[nodiscard]] bool is_expr_or_none(ExprId id) const { return id == kNone || is_expr(id); }
   /// The constant a valid id stands for, or nothing if it depends on symbols.
@@ -120,7 +122,8 @@ class Validator {
           return bad("buffer", i, "lies outside the arena");
         if (offset && *offset % b.align != 0) return bad("buffer", i, "misaligned in the arena");
         return {};
-      case Place::kDynamic: return {};
+      case Place::kDynamic:
+        return {};
       case Place::kAlias: {
         if (b.index < 0 || static_cast<size_t>(b.index) >= i) return bad("buffer", i, "alias of a later buffer");
         if (b.offset == kNone) return bad("buffer", i, "alias without an offset");
@@ -152,9 +155,11 @@ class Validator {
     if (!is_expr_or_none(s.tasks) || !is_expr_or_none(s.scratch) || negative(s.tasks) || negative(s.scratch))
       return bad("instruction", i, "invalid task count or scratch size");
     switch (s.kind) {
-      case PlanInstr::Kind::kKernel: return call(i);
+      case PlanInstr::Kind::kKernel:
+        return call(i);
       case PlanInstr::Kind::kJump:
-      case PlanInstr::Kind::kJumpIfFalse: return jump(i);
+      case PlanInstr::Kind::kJumpIfFalse:
+        return jump(i);
     }
     return bad("instruction", i, "unknown kind");
   }

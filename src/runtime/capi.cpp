@@ -16,7 +16,8 @@ using namespace lathe;
 static_assert(LATHE_F32 == int(DType::kF32) && LATHE_F4E2M1 == int(DType::kF4E2M1) && LATHE_BF16 == int(DType::kBF16));
 static_assert(LATHE_USAGE == int(Code::kUsage) && LATHE_NO_TARGET == int(Code::kNoTarget) &&
               LATHE_INTERRUPTED == int(Code::kInterrupted));
-static_assert(LATHE_PLACE_ALIAS == int(PlanBuffer::Place::kAlias) && LATHE_PLACE_WEIGHT == int(PlanBuffer::Place::kWeight));
+static_assert(LATHE_PLACE_ALIAS == int(PlanBuffer::Place::kAlias) &&
+              LATHE_PLACE_WEIGHT == int(PlanBuffer::Place::kWeight));
 static_assert(LATHE_JUMP_IF_FALSE == int(PlanInstr::Kind::kJumpIfFalse) && LATHE_JUMP == int(PlanInstr::Kind::kJump));
 
 thread_local std::string last_error;
@@ -203,7 +204,9 @@ size_t lathe_engine_target(const lathe_engine* engine) {
   return engine ? static_cast<size_t>(&engine->engine->target() - engine->engine->head().targets.data()) : 0;
 }
 
-int64_t lathe_engine_arena_bytes(const lathe_engine* engine) { return engine ? engine->engine->plan().arena_bytes : -1; }
+int64_t lathe_engine_arena_bytes(const lathe_engine* engine) {
+  return engine ? engine->engine->plan().arena_bytes : -1;
+}
 int64_t lathe_engine_weights_bytes(const lathe_engine* engine) {
   return engine ? static_cast<int64_t>(engine->engine->head().weights_bytes) : -1;
 }
@@ -237,14 +240,19 @@ lathe_status lathe_engine_instruction_buffer(const lathe_engine* engine, size_t 
   lathe_buffer_info all = LATHE_BUFFER_INFO_INIT;
   if (id != kNone) {
     const PlanBuffer& b = plan.buffers[static_cast<size_t>(id)];
-    all = {0, b.name.c_str(), static_cast<lathe_dtype>(b.dtype), static_cast<lathe_place>(b.place),
-           constant_or_none(plan, b.bytes), id};
+    all = {0,
+           b.name.c_str(),
+           static_cast<lathe_dtype>(b.dtype),
+           static_cast<lathe_place>(b.place),
+           constant_or_none(plan, b.bytes),
+           id};
   }
   write_info(info, all);
   return LATHE_OK;
 }
 
-lathe_status lathe_session_create(const lathe_engine* engine, const lathe_session_options* options, lathe_session** out) {
+lathe_status lathe_session_create(const lathe_engine* engine, const lathe_session_options* options,
+                                  lathe_session** out) {
   if (!engine || !out) return misused(__func__, "engine and out must not be NULL");
   auto session = Session::create(engine->engine, {.threads = read_options(options).threads});
   if (!session) return failed(std::move(session).error());

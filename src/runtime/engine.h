@@ -16,12 +16,12 @@
 namespace lathe {
 
 struct EngineOptions {
-  bool trust = false;          ///< run the native code of an engine that nobody vouches for
-  bool copy_weights = false;   ///< into (huge) pages of this process instead of mapping the file
-  bool check_weights = false;  ///< hash the weights too
-  bool inspect_only = false;   ///< loads no code and accepts any target; sessions are refused
-  std::string target;          ///< a target's name; "": the best one for this machine
-  std::vector<PublicKey> keys; ///< signers trusted in addition to this user's list
+  bool trust = false;           ///< run the native code of an engine that nobody vouches for
+  bool copy_weights = false;    ///< into (huge) pages of this process instead of mapping the file
+  bool check_weights = false;   ///< hash the weights too
+  bool inspect_only = false;    ///< loads no code and accepts any target; sessions are refused
+  std::string target;           ///< a target's name; "": the best one for this machine
+  std::vector<PublicKey> keys;  ///< signers trusted in addition to this user's list
 };
 
 /// A loaded engine: one target's plan, its code ready to run, and the weights. Immutable, so any number of sessions on

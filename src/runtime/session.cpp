@@ -24,11 +24,16 @@ int64_t now() {
 
 const char* fault_text(int64_t fault) {
   switch (fault) {
-    case LATHE_FAULT_INDEX: return "an index is out of range";
-    case LATHE_FAULT_SHAPE: return "its inputs' shapes do not fit together";
-    case LATHE_FAULT_MEMORY: return "there is not enough memory for its result";
-    case LATHE_FAULT_VALUE: return "an input has a value that is not allowed";
-    default: return "its kernel reports an unknown fault";
+    case LATHE_FAULT_INDEX:
+      return "an index is out of range";
+    case LATHE_FAULT_SHAPE:
+      return "its inputs' shapes do not fit together";
+    case LATHE_FAULT_MEMORY:
+      return "there is not enough memory for its result";
+    case LATHE_FAULT_VALUE:
+      return "an input has a value that is not allowed";
+    default:
+      return "its kernel reports an unknown fault";
   }
 }
 
@@ -120,7 +125,6 @@ void* Session::grow(const LatheKernelContext* context, int64_t slot, int64_t byt
   }
   return call.step->bufs[slot] = s.storage_[idx(id)].at;
 }
-
 
 /// Takes over the symbols that instruction `at` has just written.
 Status Session::define(int32_t at) {

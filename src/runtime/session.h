@@ -65,14 +65,14 @@ class Session {
   /// An instruction with everything the loop needs worked out.
   struct Step {
     PlanInstr::Kind kind{};
-    bool ready = false;     ///< all sizes and buffers are known
+    bool ready = false;  ///< all sizes and buffers are known
     bool parallel = false;
     LatheKernel kernel = nullptr;
     void** bufs = nullptr;
     int64_t* scalars = nullptr;
     int64_t tasks = 0;
     int32_t target = 0;
-    int32_t changes = -1;   ///< index into dependents_ if sizes or memory change when it has run
+    int32_t changes = -1;  ///< index into dependents_ if sizes or memory change when it has run
   };
   /// What to work out again when some symbols, buffers or bindings change; all in the plan's order.
   struct Dependents {
@@ -82,9 +82,9 @@ class Session {
   };
   struct Port {
     void* data = nullptr;
-    int64_t capacity = 0;         ///< bytes at `data`
+    int64_t capacity = 0;  ///< bytes at `data`
     bool bound = false;
-    std::vector<int64_t> dims;    ///< of the input, or the last asked for of the output
+    std::vector<int64_t> dims;  ///< of the input, or the last asked for of the output
     Dependents dependents;
   };
 
@@ -116,15 +116,15 @@ class Session {
   std::atomic<bool> busy_{false};
 
   Sizes symbols_, sizes_;
-  std::vector<uint8_t> late_exprs_;     ///< depends on a symbol that an instruction defines
+  std::vector<uint8_t> late_exprs_;  ///< depends on a symbol that an instruction defines
   std::vector<Port> inputs_, outputs_;
   std::vector<Storage> storage_;        ///< by buffer
   std::vector<int64_t> arena_offsets_;  ///< by buffer, of those placed by lifetime
   std::vector<Step> steps_;
-  std::vector<void*> bufs_;             ///< the steps' buffer tables, one after another
+  std::vector<void*> bufs_;  ///< the steps' buffer tables, one after another
   std::vector<int64_t> scalars_;
   std::vector<Dependents> dependents_;
-  std::vector<int64_t> defined_;        ///< where kernels write symbols
+  std::vector<int64_t> defined_;  ///< where kernels write symbols
 
   Mapping arena_, scratch_;
   int64_t arena_bytes_ = 0, scratch_stride_ = 0;

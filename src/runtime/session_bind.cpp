@@ -129,7 +129,8 @@ Status Session::build() {
 Status Session::bind_input(size_t index, const void* data, std::span<const int64_t> dims) {
   const Plan& plan = engine_->plan();
   if (index >= inputs_.size())
-    return fail(Code::kUsage, "no input " + std::to_string(index) + ": the model has " + std::to_string(inputs_.size()));
+    return fail(Code::kUsage,
+                "no input " + std::to_string(index) + ": the model has " + std::to_string(inputs_.size()));
   if (busy_.load(std::memory_order_relaxed)) return fail(Code::kUsage, "this session is running on another thread");
   const PlanPort& port = plan.inputs[index];
   const PlanBuffer& b = buffer(port.buffer);
@@ -137,7 +138,8 @@ Status Session::bind_input(size_t index, const void* data, std::span<const int64
     return fail(Code::kUsage, port_text("input", port) + ": expected " + std::string(dtype_name(b.dtype)) +
                                   size_format(plan, b.dims) + ", got " + shape_format(dims) + why);
   };
-  if (b.dtype == DType::kString) return fail(Code::kUnsupported, port_text("input", port) + ": strings are not supported");
+  if (b.dtype == DType::kString)
+    return fail(Code::kUnsupported, port_text("input", port) + ": strings are not supported");
   if (dims.size() != b.dims.size()) return wrong("");
   for (size_t i = 0; i < dims.size(); ++i) {
     const SizeExpr& e = plan.exprs[idx(b.dims[i])];
@@ -146,8 +148,7 @@ Status Session::bind_input(size_t index, const void* data, std::span<const int64
     if (e.kind != SizeExpr::Kind::kSymbol) continue;
     const PlanSymbol& s = plan.symbols[idx(e.value)];
     if (dims[i] < s.min || dims[i] > s.max)
-      return wrong(": " + s.name + " must be between " + std::to_string(s.min) + " and " +
-                   std::to_string(s.max));
+      return wrong(": " + s.name + " must be between " + std::to_string(s.min) + " and " + std::to_string(s.max));
   }
   const auto bytes = bytes_of(b.dtype, dims);
   if (!bytes) return wrong(": too large");

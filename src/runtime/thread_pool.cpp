@@ -20,6 +20,7 @@ namespace {
 constexpr int64_t kSpinNanoseconds = 40'000;  // covers the serial kernels between two parallel ones of small models
 constexpr int kPausesPerLook = 32;
 constexpr int64_t kChunksPerThread = 4;
+constexpr int kLeavingSpins = 64;  // about as long as a cache line takes to travel, a few times
 
 void pause_cpu() {
 #if defined(__x86_64__)
@@ -100,6 +101,8 @@ struct Pool {
   Worker workers[kMaxThreads - 1];
   Shared teams[kMaxThreads];
   std::atomic<int> count{0};
+  // Workers of dissolved teams that have not noticed yet: about to be idle.
+  alignas(64) std::atomic<int> leaving{0};
   pthread_mutex_t growing = PTHREAD_MUTEX_INITIALIZER;
 };
 
@@ -119,9 +122,7 @@ Pool& pool() {
 /// Serves `team` until it is dissolved.
 void serve(Shared& team, int64_t lane) {
   uint32_t last = 0;  // number of the job done last; jobs count from 1 (and wrap: a missed job is only missed help)
-  const auto wanted = [&](uint32_t s) {
-    return (s & kDissolved) || ((s & kOpen) && (s / kJobUnit) != last);
-  };
+  const auto wanted = [&](uint32_t s) { return (s & kDissolved) || ((s & kOpen) && (s / kJobUnit) != last); };
   for (;;) {
     uint32_t s = 0;
     if (!spin_until([&] { return wanted(s = team.state.load(std::memory_order_acquire)); })) {
@@ -146,8 +147,10 @@ void* worker_main(void* self) {
       if (w.state.compare_exchange_strong(idle, kAsleep)) {
         while (!lent()) {
           const uint32_t s = w.state.load();
-          if (s == kAsleep) futex_wait(w.state, s);
-          else pause_cpu();  // being told its team: a matter of nanoseconds
+          if (s == kAsleep)
+            futex_wait(w.state, s);
+          else
+            pause_cpu();  // being told its team: a matter of nanoseconds
         }
       }
       while (!lent()) pause_cpu();
@@ -155,6 +158,7 @@ void* worker_main(void* self) {
     serve(*w.team, w.lane);
     Shared* team = w.team;
     w.state.store(kIdle, std::memory_order_release);
+    pool().leaving.fetch_sub(1, std::memory_order_release);
     team->references.fetch_sub(1, std::memory_order_release);
   }
 }
@@ -170,8 +174,10 @@ bool start_worker(Worker& w) {
   w.state.store(kIdle);
   pthread_t thread{};
   const bool started = pthread_create(&thread, &attr, worker_main, &w) == 0;
-  if (started) pthread_setname_np(thread, "lathe-worker");
-  else w.state.store(kAbsent);
+  if (started)
+    pthread_setname_np(thread, "lathe-worker");
+  else
+    w.state.store(kAbsent);
   pthread_sigmask(SIG_SETMASK, &old, nullptr);
   pthread_attr_destroy(&attr);
   return started;
@@ -194,25 +200,24 @@ Shared* free_team(Pool& p) {
   return nullptr;
 }
 
-/// Lends idle workers to `team` until it has `wanted` of them; returns how many it got.
-int claim_workers(Pool& p, Shared& team, int wanted) {
+/// Lends idle workers to `team`, which has `have` threads and wants `wanted`; returns how many it has then.
+int claim_workers(Pool& p, Shared& team, int have, int wanted) {
   const int count = p.count.load(std::memory_order_acquire);
-  int got = 0;
   // Spinning workers first: waking a sleeping one costs this thread a system call.
   for (uint32_t from : {uint32_t{kIdle}, uint32_t{kAsleep}}) {
-    for (int i = 0; i < count && got < wanted; ++i) {
+    for (int i = 0; i < count && have < wanted; ++i) {
       Worker& w = p.workers[i];
       uint32_t expected = from;
       if (w.state.load(std::memory_order_relaxed) != from || !w.state.compare_exchange_strong(expected, kClaimed))
         continue;
       w.team = &team;
-      w.lane = ++got;
+      w.lane = have++;
       team.references.fetch_add(1, std::memory_order_relaxed);
       w.state.store(kLent);
       if (from == kAsleep) futex_wake(w.state, 1);
     }
   }
-  return got;
+  return have;
 }
 
 }  // namespace
@@ -225,11 +230,19 @@ Team::Team(int threads) {
   shared_ = free_team(p);
   if (!shared_) return;
   shared_->state.store(0, std::memory_order_relaxed);
-  size_ = 1 + claim_workers(p, *shared_, threads - 1);
+  wanted_ = threads;
+  size_ = claim_workers(p, *shared_, 1, wanted_);
+  // Runs in close succession: the workers of the last one may be on their way back.
+  for (int spins = 0; size_ < wanted_ && spins < kLeavingSpins && p.leaving.load(std::memory_order_acquire) > 0;
+       ++spins) {
+    pause_cpu();
+    size_ = claim_workers(p, *shared_, size_, wanted_);
+  }
 }
 
 Team::~Team() {
   if (!shared_) return;
+  pool().leaving.fetch_add(size_ - 1, std::memory_order_relaxed);
   shared_->state.fetch_or(kDissolved);
   if (shared_->sleepers.load() != 0) futex_wake(shared_->state, INT_MAX);
   shared_->references.fetch_sub(1, std::memory_order_release);
@@ -237,6 +250,7 @@ Team::~Team() {
 
 void Team::parallel_for(int64_t tasks, Function function, void* context) {
   if (tasks <= 0) return;
+  if (size_ < wanted_ && tasks > size_) size_ = claim_workers(pool(), *shared_, size_, wanted_);
   if (size_ == 1 || tasks == 1) return function(context, 0, 0, tasks);
   Shared& s = *shared_;
   s.function = function;
@@ -252,8 +266,10 @@ void Team::parallel_for(int64_t tasks, Function function, void* context) {
   s.state.fetch_and(~kOpen, std::memory_order_acquire);
   for (int spins = 0; (s.state.load(std::memory_order_acquire) & kInside) != 0; ++spins) {
     // A worker that lost its CPU in the middle of a chunk gets ours.
-    if (spins < 4096) pause_cpu();
-    else sched_yield();
+    if (spins < 4096)
+      pause_cpu();
+    else
+      sched_yield();
   }
 }
 

@@ -14,7 +14,8 @@ class Team {
   /// Computes tasks [begin, end) on lane `lane` (0 is the caller's; below the team's size at any time).
   using Function = void (*)(void* context, int64_t lane, int64_t begin, int64_t end);
 
-  /// A team of up to `threads` threads, the caller included: fewer when workers are busy with others.
+  /// A team of up to `threads` threads, the caller included: fewer while workers are busy with others, which
+  /// parallel_for looks after each time.
   explicit Team(int threads);
   ~Team();
   Team(const Team&) = delete;
@@ -28,7 +29,7 @@ class Team {
 
  private:
   Shared* shared_ = nullptr;
-  int size_ = 1;
+  int size_ = 1, wanted_ = 1;
 };
 
 /// The most threads a team can have.

@@ -25,3 +25,4 @@ objcopy -O binary -j .text "$work/k.o" "$work/k.bin"
   echo
   echo '}  // namespace test_kernels'
 } > kernels.h
+clang-format-19 -i kernels.h

@@ -50,7 +50,8 @@ struct Builder {
     return static_cast<BufferId>(plan.buffers.size() - 1);
   }
   BufferId input(std::string name, DType dtype, ExprId elements) {
-    const BufferId b = buffer(PlanBuffer::Place::kInput, dtype, elements, kNone, static_cast<int32_t>(plan.inputs.size()));
+    const BufferId b =
+        buffer(PlanBuffer::Place::kInput, dtype, elements, kNone, static_cast<int32_t>(plan.inputs.size()));
     plan.inputs.push_back({std::move(name), b});
     return b;
   }
