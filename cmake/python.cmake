@@ -48,7 +48,8 @@ if(TARGET lathe_compiler)
 endif()
 
 file(GLOB_RECURSE modules CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR}/python/lathe
-     ${CMAKE_SOURCE_DIR}/python/lathe/*.py ${CMAKE_SOURCE_DIR}/python/lathe/*.pyi)
+     ${CMAKE_SOURCE_DIR}/python/lathe/*.py ${CMAKE_SOURCE_DIR}/python/lathe/*.pyi
+     ${CMAKE_SOURCE_DIR}/python/lathe/py.typed)
 set(copies)
 foreach(module IN LISTS modules)
   add_custom_command(OUTPUT ${package}/${module} DEPENDS ${CMAKE_SOURCE_DIR}/python/lathe/${module} VERBATIM
