@@ -259,8 +259,9 @@ def _list(ports: Iterable[Port]) -> str:
 
 
 def _near(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f' (did you mean "{near[0]}"?)' if near else ""
+    lower = {k.lower(): k for k in known}
+    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
+    return f' (did you mean "{lower[near[0]]}"?)' if near else ""
 
 
 def _name_message(inputs: Mapping[str, Any], ports: tuple[Port, ...]) -> str:
