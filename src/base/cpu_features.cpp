@@ -83,14 +83,18 @@ HostCpu read_host() {
   HostCpu cpu;
   cpu.arch = "x86_64";
   const uint64_t states = saved_states();
+  uint32_t r[4] = {};
+  const Bit* read = nullptr;  // whose leaf is in r: virtual machines take microseconds for each cpuid
   for (const Bit& b : kBits) {
-    uint32_t r[4] = {};
-    if (!__get_cpuid_count(b.leaf, b.subleaf, &r[0], &r[1], &r[2], &r[3])) continue;
+    if (!read || read->leaf != b.leaf || read->subleaf != b.subleaf) {
+      std::fill(r, r + 4, 0U);
+      __get_cpuid_count(b.leaf, b.subleaf, &r[0], &r[1], &r[2], &r[3]);
+      read = &b;
+    }
     if ((r[b.reg] >> b.bit & 1) && (states & b.state) == b.state) cpu.features.emplace_back(b.feature);
   }
   char brand[49] = {};
   for (uint32_t i = 0; i < 3; ++i) {
-    uint32_t r[4] = {};
     if (__get_cpuid(0x80000002 + i, &r[0], &r[1], &r[2], &r[3])) std::memcpy(brand + 16 * i, r, 16);
   }
   cpu.model = brand;
