@@ -11,7 +11,9 @@
 namespace lathe {
 namespace {
 
-Tensor f32(std::vector<int64_t> dims, std::vector<float> v) { return Tensor::of<float>(DType::kF32, std::move(dims), std::span<const float>(v)); }
+Tensor f32(std::vector<int64_t> dims, std::vector<float> v) {
+  return Tensor::of<float>(DType::kF32, std::move(dims), std::span<const float>(v));
+}
 
 std::vector<float> run(const char* op, std::vector<Tensor> in) {
   const auto out = find_op(op)->make()->evaluate(in);
@@ -27,12 +29,36 @@ struct UnaryCase {
 TEST(Elementwise, UnaryValues) {
   const float nan = NAN, inf = INFINITY;
   const UnaryCase cases[] = {
-      {"Relu", -1, 0}, {"Relu", nan, nan}, {"LeakyRelu", -1, -0.01f}, {"Sigmoid", 0, 0.5f}, {"Sigmoid", -1000, 0},
-      {"HardSigmoid", 1, 0.7f}, {"HardSwish", 3, 3}, {"HardSwish", -3, 0}, {"Softplus", 1000, 1000}, {"Softplus", 0, std::log(2.f)},
-      {"Elu", -1, std::exp(-1.f) - 1}, {"Gelu", 1, 0.8413447f}, {"Round", 2.5f, 2}, {"Round", 3.5f, 4}, {"Round", -0.5f, -0.f},
-      {"Sign", -3, -1}, {"Erf", 0.5f, std::erf(0.5f)}, {"Reciprocal", 4, 0.25f}, {"Exp", -inf, 0}, {"Log", 0, -inf},
-      {"Sqrt", -1, nan}, {"Mish", 1, 0.86509836f}, {"Softsign", -1, -0.5f}, {"Swish", 1, 0.7310586f}, {"Selu", 1, 1.0507010f},
-      {"ThresholdedRelu", 1, 0}, {"Shrink", 1, 1}, {"Shrink", 0.2f, 0}, {"Celu", -1, std::exp(-1.f) - 1}, {"Acosh", 1, 0},
+      {"Relu", -1, 0},
+      {"Relu", nan, nan},
+      {"LeakyRelu", -1, -0.01f},
+      {"Sigmoid", 0, 0.5f},
+      {"Sigmoid", -1000, 0},
+      {"HardSigmoid", 1, 0.7f},
+      {"HardSwish", 3, 3},
+      {"HardSwish", -3, 0},
+      {"Softplus", 1000, 1000},
+      {"Softplus", 0, std::log(2.f)},
+      {"Elu", -1, std::exp(-1.f) - 1},
+      {"Gelu", 1, 0.8413447f},
+      {"Round", 2.5f, 2},
+      {"Round", 3.5f, 4},
+      {"Round", -0.5f, -0.f},
+      {"Sign", -3, -1},
+      {"Erf", 0.5f, std::erf(0.5f)},
+      {"Reciprocal", 4, 0.25f},
+      {"Exp", -inf, 0},
+      {"Log", 0, -inf},
+      {"Sqrt", -1, nan},
+      {"Mish", 1, 0.86509836f},
+      {"Softsign", -1, -0.5f},
+      {"Swish", 1, 0.7310586f},
+      {"Selu", 1, 1.0507010f},
+      {"ThresholdedRelu", 1, 0},
+      {"Shrink", 1, 1},
+      {"Shrink", 0.2f, 0},
+      {"Celu", -1, std::exp(-1.f) - 1},
+      {"Acosh", 1, 0},
   };
   for (const auto& c : cases) {
     const auto y = run(c.op, {f32({1}, {c.x})});
@@ -52,7 +78,8 @@ TEST(Elementwise, BroadcastsOverBlocks) {
   const auto y = run("Sum", {f32({700}, wide), f32({3, 1}, column), f32({}, {1000})});
   ASSERT_EQ(y.size(), 2100u);
   for (size_t r = 0; r < 3; ++r)
-    for (size_t c = 0; c < 700; ++c) ASSERT_EQ(y[r * 700 + c], static_cast<float>(c) + column[r] + 1000) << r << "," << c;
+    for (size_t c = 0; c < 700; ++c)
+      ASSERT_EQ(y[r * 700 + c], static_cast<float>(c) + column[r] + 1000) << r << "," << c;
 }
 
 TEST(Elementwise, MinAndMaxPropagateNaN) {
@@ -110,7 +137,8 @@ TEST(Broadcast, SymbolsFollowTheRules) {
     Shape a, b;
     const char* result;
   } cases[] = {
-      {{n, 3}, {3}, "[n,3]"}, {{n, 1}, {n, 4}, "[n,4]"}, {{n}, {5}, "[5]"}, {{1}, {n}, "[n]"}, {{n + 1}, {n + 1}, "[n+1]"}, {{n}, {m}, "[max(n,m)]"},
+      {{n, 3}, {3}, "[n,3]"}, {{n, 1}, {n, 4}, "[n,4]"},   {{n}, {5}, "[5]"},
+      {{1}, {n}, "[n]"},      {{n + 1}, {n + 1}, "[n+1]"}, {{n}, {m}, "[max(n,m)]"},
   };
   for (const auto& c : cases) {
     const auto r = ops::broadcast(c.a, c.b);
@@ -155,7 +183,8 @@ TEST(Program, ComposedProgramEqualsTheTwoInTurn) {
   const auto swish = find_op("Swish")->make()->program(std::vector<DType>{DType::kF32});
   EXPECT_EQ(silu.inputs, 1);
   const Tensor x = f32({3}, {-2, 0, 3});
-  EXPECT_EQ(evaluate_program(silu, std::vector<Tensor>{x}, {3})->to_f32(), evaluate_program(*swish, std::vector<Tensor>{x}, {3})->to_f32());
+  EXPECT_EQ(evaluate_program(silu, std::vector<Tensor>{x}, {3})->to_f32(),
+            evaluate_program(*swish, std::vector<Tensor>{x}, {3})->to_f32());
 }
 
 TEST(Program, TextParsesBack) {
@@ -167,8 +196,9 @@ TEST(Program, TextParsesBack) {
     ASSERT_TRUE(q) << q.error().message;
     EXPECT_EQ(*p, *q) << p->str();
   }
-  for (const char* bad : {"", "inputs 1", "inputs 1; f32 %0 = input 1; return %0", "inputs 1; f32 %0 = neg %0; return %0",
-                          "inputs 1; f32 %1 = input 0; return %1", "inputs 0; return %0"})
+  for (const char* bad :
+       {"", "inputs 1", "inputs 1; f32 %0 = input 1; return %0", "inputs 1; f32 %0 = neg %0; return %0",
+        "inputs 1; f32 %1 = input 0; return %1", "inputs 0; return %0"})
     EXPECT_FALSE(parse_program(bad)) << bad;
 }
 

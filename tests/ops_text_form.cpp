@@ -8,7 +8,6 @@
 namespace lathe {
 namespace {
 
-
 std::string round_trip(const std::string& text) {
   auto g = parse_graph(text);
   if (!g) return g.error().message;
@@ -88,7 +87,8 @@ TEST(EvaluateGraph, EpilogueRunsOnTheAnchorsResult) {
       "output y\n");
   ASSERT_TRUE(g) << g.error().message;
   const float x[] = {1, 1}, r[] = {10, 20};
-  const auto out = evaluate_graph(**g, {{"x", Tensor::of<float>(DType::kF32, {1, 2}, x)}, {"r", Tensor::of<float>(DType::kF32, {2}, r)}});
+  const auto out = evaluate_graph(
+      **g, {{"x", Tensor::of<float>(DType::kF32, {1, 2}, x)}, {"r", Tensor::of<float>(DType::kF32, {2}, r)}});
   ASSERT_TRUE(out) << out.error().message;
   EXPECT_EQ((*out)[0].to_f32(), (std::vector<float>{14, 26}));
 }

@@ -57,7 +57,7 @@ Result<bool> apply(Graph& g, NodeId n) {
 }  // namespace
 
 const Rule& rule_transpose_into_flat_matmul() {
-  static const Rule rule{"transpose_into_flat_matmul", Exactness::kExact, "MatMul", apply};
+  static const Rule rule{"transpose_into_flat_matmul", Exactness::kReassociates, "MatMul", apply};
   return rule;
 }
 
