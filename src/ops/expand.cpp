@@ -24,9 +24,10 @@ Result<std::vector<ValueInfo>> Expand::infer(std::span<const ValueInfo> inputs, 
   auto out = one(x.dtype, std::move(y));
   // A scalar repeated a few times stays known.
   const auto content = content_of(x);
-  const auto length = out[0].shape.size() == 1 ? out[0].shape[0].as_const() : std::nullopt;
-  if (content && content->size() == 1 && length && *length <= 64)
-    out[0].content = std::vector<Dim>(static_cast<size_t>(*length), (*content)[0]);
+  const bool vector = out[0].shape.size() == 1 && out[0].shape[0].is_const();
+  const int64_t length = vector ? out[0].shape[0].value() : -1;
+  if (content && content->size() == 1 && length >= 0 && length <= 64)
+    out[0].content = std::vector<Dim>(static_cast<size_t>(length), (*content)[0]);
   return out;
 }
 

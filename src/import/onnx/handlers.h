@@ -61,6 +61,17 @@ Result<Values> scatter(Node& n);
 Result<Values> top_k(Node& n);
 Result<Values> one_hot(Node& n);
 Result<Values> compress(Node& n);
+// quant.cpp
+Result<Values> quantize(Node& n);
+Result<Values> dequantize(Node& n);
+Result<Values> dynamic_quantize(Node& n);
+Result<Values> qlinear_conv(Node& n);
+Result<Values> qlinear_matmul(Node& n);
+Result<Values> conv_integer(Node& n);
+Result<Values> matmul_integer(Node& n);
+Result<Values> qlinear_binary(Node& n);
+Result<Values> qlinear_unary(Node& n);
+Result<Values> qlinear_concat(Node& n);
 // resize.cpp
 Result<Values> resize(Node& n);
 Result<Values> upsample(Node& n);

@@ -22,6 +22,11 @@ class Node {
        Importer& importer)
       : b(builder), importer_(importer), node_(node), canonical_(canonical), inputs_(std::move(inputs)), opset_(opset) {}
 
+  /// The same node on other inputs: for handlers that build on others.
+  [[nodiscard]] Node with_inputs(Values inputs) const {
+    return {node_, canonical_, opset_, std::move(inputs), b, importer_};
+  }
+
   [[nodiscard]] std::string_view op_type() const { return node_.op_type; }
   /// The table row's `name`, else op_type.
   [[nodiscard]] std::string_view canonical() const { return canonical_.empty() ? node_.op_type : canonical_; }
