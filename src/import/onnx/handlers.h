@@ -17,6 +17,8 @@ Result<Values> dropout(Node& n);
 Result<Values> cast(Node& n);
 Result<Values> cast_like(Node& n);
 Result<Values> clip(Node& n);
+// attention.cpp
+Result<Values> attention(Node& n);
 // conv.cpp
 Result<Values> conv(Node& n);
 Result<Values> conv_transpose(Node& n);

@@ -24,6 +24,7 @@ constexpr Row kRows[] = {
     {kOnnx, "Asinh", generic},
     {kOnnx, "Atan", generic},
     {kOnnx, "Atanh", generic},
+    {kOnnx, "Attention", attention},
     {kOnnx, "AveragePool", pool, "average"},
     {kOnnx, "BatchNormalization", batch_norm},
     {kOnnx, "BitShift", generic},
