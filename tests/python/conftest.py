@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,7 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Cache and list of trusted engines of the tests alone, for this process and the commands it starts."""
     for variable in ("XDG_CACHE_HOME", "XDG_STATE_HOME"):
         os.environ[variable] = str(tmp_path_factory.mktemp(variable.lower()))
+    os.environ["LATHE_PYTHON"] = sys.executable
 
 
 @pytest.fixture(scope="session")

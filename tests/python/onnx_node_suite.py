@@ -324,8 +324,10 @@ def main():
         passing = sorted(set(must_pass) | {n for n, (status, _) in results.items() if status == "passed"})
         head = "# Cases of the ONNX backend suite that pass end to end. The list only grows (onnx_node_suite.py --update).\n"
         LIST.write_text(head + "".join(f"{n}\n" for n in passing))
-    print(f"{counts['passed']} passed, {counts['unsupported']} unsupported, {counts['failed']} failed of {len(results)}; "
-          f"{len(lost)} of {len(must_pass)} listed cases do not pass")
+    print(
+        f"{counts['passed']} passed, {counts['unsupported']} unsupported, {counts['failed']} failed of {len(results)}; "
+        f"{len(lost)} of {len(must_pass)} listed cases do not pass"
+    )
     return 1 if lost else 0
 
 
