@@ -153,6 +153,23 @@ const Case kCases[] = {
      "Slice(x, a, b)\nc = Concat(u, v)\ny = Relu(c)\noutput y\n",
      "input x: f32[5]\nconst z: i64[1] = [0]\nconst a: i64[1] = [2]\nconst b: i64[1] = [5]\nu = Slice(x, z, a)\nv = "
      "Slice(x, a, b)\nc = Concat(v, u)\ny = Relu(c)\noutput y\n"},
+    {"concat_of_slices", "Concat",
+     "input x: f32[5]\ninput r: f32[2]\nconst z: i64[1] = [0]\nconst a: i64[1] = [2]\nconst b: i64[1] = [5]\nu = "
+     "Slice(x, z, a)\nv = Slice(x, a, b)\nc = Concat(r, u, v)\noutput c\n",
+     ""},
+    {"concat_of_concat", "Concat",
+     "input x: f32[5]\ninput y: f32[2]\na = Concat(x, y)\nb = Concat(y, a, x)\noutput b\n",
+     "input x: f32[5]\ninput y: f32[2]\na = Concat(x, y)\nb = Concat(y, a, x)\noutput b\noutput a\n"},
+    {"slice_before_concat", "Slice Slice Concat Slice Slice Concat",
+     "input x: f32[2,4]\ninput y: f32[3,4]\nconst z: i64[1] = [0]\nconst a: i64[1] = [1]\nconst b: i64[1] = [4]\nc = "
+     "Concat(x, y) {axis=0}\nu = Slice(c, z, a, a)\nv = Slice(c, a, b, a)\noutput u\noutput v\n",
+     "input x: f32[2,4]\ninput y: f32[3,4]\nconst z: i64[1] = [0]\nconst a: i64[1] = [1]\nc = Concat(x, y) {axis=0}\nu "
+     "= Slice(c, z, a, a)\noutput u\noutput c\n"},
+    {"unary_before_concat", "MatMul MatMul Sigmoid Sigmoid Concat",
+     "input x: f32[2,3]\nconst w: f32[3,4] = #r\nconst v: f32[3,2] = #r\na = MatMul(x, w)\nb = MatMul(x, v)\nc = "
+     "Concat(a, b) {axis=1}\ny = Sigmoid(c)\noutput y\n",
+     "input x: f32[2,3]\nconst w: f32[3,4] = #r\na = MatMul(x, w)\nc = Concat(a, x) {axis=1}\ny = Sigmoid(c)\noutput "
+     "y\n"},
     {"transpose_into_flat_matmul", "Reshape MatMul",
      "input x: f32[2,2,3,4]\nconst w: f32[24,5] = #r\nconst s: i64[2] = [2,24]\nt = Transpose(x) {perm=[0,3,1,2]}\nf = "
      "Reshape(t, s)\ny = MatMul(f, w)\noutput y\n",

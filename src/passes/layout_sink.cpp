@@ -6,6 +6,7 @@
 
 #include "ops/arg_reduce.h"
 #include "ops/concat.h"
+#include "ops/conv.h"
 #include "ops/elementwise.h"
 #include "ops/gather.h"
 #include "ops/layer_norm.h"
@@ -223,16 +224,40 @@ std::optional<Sink> reshape(const Site& s) {
   return Sink{s.node.op, {s.operand(s.via), target}, left};
 }
 
+// A convolution of one tap is a product with each position's channels, wherever the positions stand.
+std::optional<Sink> conv(const Site& s) {
+  const auto* op = s.node.as<ops::Conv>();
+  const ValueId w = s.node.inputs[1];
+  if (s.node.inputs[0] != s.via || w == s.via || s.perm.back() != static_cast<int64_t>(s.rank()) - 1)
+    return std::nullopt;
+  const Shape& taps = s.g.value(w).shape;
+  auto all = [](const std::vector<int64_t>& v, int64_t x) {
+    return std::all_of(v.begin(), v.end(), [&](int64_t e) { return e == x; });
+  };
+  for (size_t d = 1; d + 1 < taps.size(); ++d)
+    if (!taps[d].equals(1)) return std::nullopt;
+  if (!all(op->strides, 1) || !all(op->pads, 0)) return std::nullopt;
+  Sink r{s.node.op, {s.operand(s.via)}, s.perm};
+  for (size_t i = 1; i < s.node.inputs.size(); ++i) r.operands.push_back(s.as_is(s.node.inputs[i]));
+  return r;
+}
+
 struct Rule {
   std::string_view op;
   std::optional<Sink> (*plan)(const Site&);
 };
 constexpr Rule kRules[] = {
-    {ops::Concat::kName, concat},        {ops::Softmax::kName, softmax},
-    {ops::LayerNorm::kName, layer_norm}, {ops::Reduce::kName, reduce},
-    {ops::ArgReduce::kName, arg_reduce}, {ops::Resize::kName, resize},
-    {ops::Slice::kName, slice},          {ops::Pad::kName, pad},
-    {ops::Gather::kName, gather},        {ops::Reshape::kName, reshape},
+    {ops::Concat::kName, concat},
+    {ops::Softmax::kName, softmax},
+    {ops::LayerNorm::kName, layer_norm},
+    {ops::Reduce::kName, reduce},
+    {ops::ArgReduce::kName, arg_reduce},
+    {ops::Resize::kName, resize},
+    {ops::Slice::kName, slice},
+    {ops::Pad::kName, pad},
+    {ops::Gather::kName, gather},
+    {ops::Reshape::kName, reshape},
+    {ops::Conv::kName, conv},
 };
 
 // `v` as the moved node wants it.
