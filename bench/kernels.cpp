@@ -3,7 +3,8 @@
 // evicted before each run, and the time to generate the code.
 //
 //   bench_kernels [target] [substring of the name]
-#include <chrono>
+#include <time.h>
+
 #include <cstdio>
 #include <functional>
 
@@ -14,9 +15,13 @@
 namespace {
 
 using namespace lathe;
-using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point t) { return std::chrono::duration<double>(Clock::now() - t).count(); }
+/// Processor time of this thread, so that other programs on the machine count little.
+double now() {
+  timespec t;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
+}
 
 struct Case {
   std::string name;
@@ -97,9 +102,9 @@ int main(int argc, char** argv) {
     if (c.name.find(only) == std::string::npos) continue;
     Graph graph;
     const auto inputs = c.build(graph);
-    const auto start = Clock::now();
+    const double start = now();
     auto compiled = testing::CompiledGraph::make(graph, **target);
-    const double generate = seconds_since(start);
+    const double generate = now() - start;
     total_generate += generate;
     if (!compiled) {
       std::printf("%-36s %s\n", c.name.c_str(), compiled.error().message.c_str());
@@ -111,13 +116,13 @@ int main(int argc, char** argv) {
       continue;
     }
     const auto once = [&] {
-      const auto t = Clock::now();
+      const double t = now();
       for (size_t i = 0; i < k.plan.instrs.size(); ++i) k.repeat(i);
-      return seconds_since(t);
+      return now() - t;
     };
     double warm = 1e9, cold = 1e9;
-    const auto begin = Clock::now();
-    for (int i = 0; i < 2000 && (i < 8 || seconds_since(begin) < 0.15); ++i) warm = std::min(warm, once());
+    const double begin = now();
+    for (int i = 0; i < 2000 && (i < 8 || now() - begin < 0.15); ++i) warm = std::min(warm, once());
     for (int i = 0; i < 5; ++i) {
       for (size_t j = 0; j < evict.size(); j += 64) evict[j] = static_cast<char>(evict[j] + 1);
       cold = std::min(cold, once());
