@@ -112,6 +112,18 @@ TEST_F(ImportOnnx, AConditionThatIsKnownChoosesABranch) {
   EXPECT_EQ((*evaluate_graph(**r, {{"x", Tensor::of<float>(DType::kF32, {2}, x)}}))[0].to_f32(), (std::vector<float>{-1, 2}));
 }
 
+TEST_F(ImportOnnx, InputsCanBeFixed) {
+  onnx_model::Graph g = one_node(node("Mul", {"x", "k"}, {"y"}));
+  g.inputs.push_back(value("k", {}));
+  ImportOptions options;
+  options.values["k"] = Tensor::scalar_f32(3);
+  const auto r = import(model(g), options);
+  ASSERT_TRUE(r.has_value()) << r.error().message;
+  EXPECT_EQ((*r)->inputs.size(), 1u);
+  options.values["k"] = Tensor::scalar_i64(3);
+  expect_error(model(g), Code::kUsage, "another type", options);
+}
+
 TEST_F(ImportOnnx, FunctionsAreExpanded) {
   const std::string body = node("LeakyRelu", {"a"}, {"b"}, {attribute_ref("alpha", "slope")});
   std::string f = message({{1, "Leaky"}, {4, "a"}, {5, "b"}, {6, "slope"}, {7, body}, {9, opset(20)}, {10, "local"}});

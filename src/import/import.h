@@ -15,6 +15,9 @@ struct ImportOptions {
   /// Shapes of inputs by name (`--shape name=…`), instead of those in the model. A symbol of the model that a shape
   /// fixes is fixed in all inputs.
   std::map<std::string, Shape> shapes;
+  /// Inputs by name that are fixed to a value: constants of the graph, which has them as inputs no more. So a condition that
+  /// depends on them is known at import.
+  std::map<std::string, Tensor> values;
   /// Largest size of one tensor; a model that needs more is refused (kUnsupported).
   size_t max_tensor_bytes = size_t{1} << 40;
 };

@@ -156,6 +156,12 @@ Status Importer::add_input(const proto::ValueInfo& v) {
   if (!v.is_tensor) return fail(Code::kUnsupported, what + ": " + (v.kind.empty() ? "untyped" : std::string(v.kind)) + " inputs are not supported");
   if (v.elem_type < 1 || !dtype_valid(static_cast<uint64_t>(v.elem_type)))
     return fail(v.elem_type >= 24 && v.elem_type <= 26 ? Code::kUnsupported : Code::kDamaged, what + ": element type " + std::to_string(v.elem_type) + " is not supported");
+  if (const auto fixed = options_.values.find(name); fixed != options_.values.end()) {
+    if (static_cast<int64_t>(fixed->second.dtype()) != v.elem_type || (v.has_shape && fixed->second.dims().size() != v.dims.size()))
+      return fail(Code::kUsage, what + ": the given value has another type or rank than the model's input");
+    used_names_.insert(name);
+    return bind(v.name, {graph_->add_constant(name, fixed->second)});
+  }
   const auto given = options_.shapes.find(name);
   if (!v.has_shape && given == options_.shapes.end())
     return fail(Code::kUnsupported, what + " has no shape in the model; give one with --shape " + name + "=…");
@@ -194,14 +200,17 @@ Result<std::unique_ptr<Graph>> Importer::run() {
   const auto declared = [&](const std::string& name) {
     return std::ranges::find_if(g.inputs, [&](const auto& v) { return v.name == name && !initialized.contains(v.name); });
   };
+  const auto no_input = [&](const std::string& name) {
+    std::string names;
+    for (const auto& i : g.inputs)
+      if (!initialized.contains(i.name)) names += (names.empty() ? "" : ", ") + std::string(i.name);
+    return fail(Code::kUsage, path_ + ": there is no input " + quote(name) + "; the model's are: " + names);
+  };
+  for (const auto& [name, value] : options_.values)
+    if (declared(name) == g.inputs.end()) return no_input(name);
   for (const auto& [name, shape] : options_.shapes) {
     const auto v = declared(name);
-    if (v == g.inputs.end()) {
-      std::string names;
-      for (const auto& i : g.inputs)
-        if (!initialized.contains(i.name)) names += (names.empty() ? "" : ", ") + std::string(i.name);
-      return fail(Code::kUsage, path_ + ": there is no input " + quote(name) + "; the model's are: " + names);
-    }
+    if (v == g.inputs.end()) return no_input(name);
     if (v->has_shape && v->dims.size() == shape.size())
       for (size_t d = 0; d < shape.size(); ++d)
         if (v->dims[d].value < 0 && !v->dims[d].param.empty()) fixed_symbols_.emplace(symbol_for(v->dims[d].param), shape[d]);
