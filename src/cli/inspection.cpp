@@ -18,12 +18,15 @@ namespace {
 
 std::string as_string(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
 
-/// The element types a kernel works on, those of its first buffers first: "float32", "uint8, int8, float32".
+/// The element types a kernel works on, those of its first buffers first: "float32", "uint8, int8, float32". Weights
+/// packed for a kernel are bytes to the plan and say nothing.
 std::string precision_of(const Plan& plan, const PlanInstr& instr) {
   std::vector<std::string_view> names;
   for (const BufferId id : instr.buffers) {
     if (id == kNone) continue;
-    const std::string_view name = numpy_name(plan.buffers[static_cast<size_t>(id)].dtype);
+    const PlanBuffer& buffer = plan.buffers[static_cast<size_t>(id)];
+    if (buffer.place == PlanBuffer::Place::kWeight && buffer.dtype == DType::kU8) continue;
+    const std::string_view name = numpy_name(buffer.dtype);
     if (std::ranges::find(names, name) == names.end()) names.push_back(name);
   }
   return fmt::format("{}", fmt::join(names, ", "));
@@ -163,7 +166,7 @@ std::string inspection_text(const Json& in) {
     out += fmt::format("\ntarget {}{}: code {}, arena {}, {} kernels\n", as_string(t["name"]),
                        t["runs_here"].get<bool>() ? "" : " (does not run here)",
                        human_bytes(t["code_bytes"].get<double>()), arena_text(t), t["kernels"].dump());
-    Table table({"node", "op", "kernel", "tactic", "where", "precision", "FLOP"});
+    Table table({"node", "op", "kernel", "tactic", "where", "precision", ">FLOP"});
     for (const Json& n : t["nodes"]) table.add(node_row(n));
     out += table.text();
   }

@@ -31,8 +31,6 @@ std::string cut(const std::string& s, size_t max_cell) {
   return s.substr(0, bytes) + "…";
 }
 
-bool is_number(const std::string& s) { return !s.empty() && (s[0] == '-' || (s[0] >= '0' && s[0] <= '9')); }
-
 }  // namespace
 
 void Output::put(std::string_view s) { std::fwrite(s.data(), 1, s.size(), stdout); }
@@ -63,20 +61,21 @@ bool stderr_colour() { return isatty(STDERR_FILENO) && !no_colour(); }
 bool stdout_colour() { return isatty(STDOUT_FILENO) && !no_colour(); }
 
 std::string Table::text(size_t max_cell) const {
+  const auto shown = [&](size_t row, size_t column) {
+    const std::string& cell = rows_[row][column];
+    return cut(row == 0 && cell.starts_with('>') ? cell.substr(1) : cell, max_cell);
+  };
   std::vector<size_t> widths(rows_[0].size());
-  for (const auto& row : rows_)
-    for (size_t i = 0; i < row.size() && i < widths.size(); ++i)
-      widths[i] = std::max(widths[i], width(cut(row[i], max_cell)));
+  for (size_t r = 0; r < rows_.size(); ++r)
+    for (size_t i = 0; i < widths.size(); ++i) widths[i] = std::max(widths[i], width(shown(r, i)));
   std::string out;
   for (size_t r = 0; r < rows_.size(); ++r) {
     std::string line;
-    for (size_t i = 0; i < rows_[r].size() && i < widths.size(); ++i) {
-      const std::string cell = cut(rows_[r][i], max_cell);
+    for (size_t i = 0; i < widths.size(); ++i) {
+      const std::string cell = shown(r, i);
       const std::string pad(widths[i] - width(cell), ' ');
-      // A head stands over its column: aligned as the first cell below it.
-      const bool right = is_number(r == 0 && rows_.size() > 1 && i < rows_[1].size() ? rows_[1][i] : cell);
       line += i ? "  " : "";
-      line += right ? pad + cell : cell + pad;
+      line += rows_[0][i].starts_with('>') ? pad + cell : cell + pad;
     }
     while (!line.empty() && line.back() == ' ') line.pop_back();
     out += line + '\n';

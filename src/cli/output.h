@@ -51,7 +51,7 @@ void report(const Output& out, const Error& error);
 bool stderr_colour();
 bool stdout_colour();
 
-/// Columns padded to their widest cell. Numbers are right-aligned.
+/// Columns padded to their widest cell; those whose head begins with '>' are right-aligned.
 class Table {
  public:
   explicit Table(std::vector<std::string> head) : rows_{std::move(head)} {}
@@ -60,7 +60,7 @@ class Table {
   [[nodiscard]] std::string text(size_t max_cell = 48) const;
 
  private:
-  std::vector<std::vector<std::string>> rows_;
+  std::vector<std::vector<std::string>> rows_;  ///< the first is the head
 };
 
 /// 1536 → "1.5 KiB".

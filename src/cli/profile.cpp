@@ -46,7 +46,7 @@ std::string profile_table(const Profile& profile, size_t rows) {
   std::ranges::stable_sort(order, std::greater(), [&](size_t i) { return profile.nanoseconds[i]; });
   const double total = std::max(1.0, std::accumulate(profile.nanoseconds.begin(), profile.nanoseconds.end(), 0.0));
 
-  Table table({"ms", "%", "GFLOP/s", "GB/s", "op", "tactic", "node"});
+  Table table({">ms", ">%", ">GFLOP/s", ">GB/s", "op", "tactic", "node"});
   const size_t shown = rows ? std::min(rows, order.size()) : order.size();
   for (size_t i = 0; i < shown; ++i) {
     const PlanInstr& instr = profile.plan.instrs[order[i]];

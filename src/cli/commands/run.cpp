@@ -65,7 +65,7 @@ Status run(const Options& o, const Output& out) {
   if (!o.outputs.empty()) LATHE_CHECK(write_npz(o.outputs, outputs));
 
   Json described = Json::array();
-  Table table({"output", "dtype", "shape", "min", "max", "mean"});
+  Table table({"output", "dtype", "shape", ">min", ">max", ">mean"});
   for (const NamedTensor& named : outputs) {
     described.push_back(describe(named));
     const Json& d = described.back();
