@@ -397,6 +397,7 @@ Result<Values> Importer::inline_graph(const proto::Graph& g) {
     if (unsupported_.size() != before) return fail(Code::kUnsupported, {});
     for (const auto& v : g.outputs) {
       LATHE_TRY(outputs.emplace_back(), lookup(v.name));
+      if (outputs.back() == kNoId) return fail(Code::kUnsupported, {});  // depends on what is listed already
     }
     return {};
   };
