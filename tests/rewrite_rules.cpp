@@ -119,10 +119,22 @@ const Case kCases[] = {
      "kernel=[2,2]}\noutput y\n",
      "input x: f32[1,4,4,2]\nconst p: i64[8] = [0,1,1,0,0,1,1,0]\np1 = Pad(x, p)\ny = Pool(p1) {kind=\"max\", "
      "kernel=[2,2]}\noutput y\n"},
-    {"unary_before_reshape", "MatMul Relu Reshape",
-     "input x: f32[2,4]\nconst w: f32[4,6] = #r\nconst s: i64[3] = [2,2,3]\nm = MatMul(x, w)\nr = Reshape(m, s)\ny = "
-     "Relu(r)\noutput y\n",
+    {"elementwise_before_reshape", "MatMul Add Reshape",
+     "input x: f32[2,4]\nconst w: f32[4,3] = #r\nconst b: f32[3] = [1, 2, 3]\nconst s: i64[3] = [2,1,3]\nm = MatMul(x, "
+     "w)\nr = Reshape(m, s)\ny = Add(r, b)\noutput y\n",
+     "input x: f32[2,4]\nconst w: f32[4,6] = #r\nconst b: f32[3] = [1, 2, 3]\nconst s: i64[3] = [2,2,3]\nm = MatMul(x, "
+     "w)\nr = Reshape(m, s)\ny = Add(r, b)\noutput y\n"},
+    {"elementwise_before_reshape", "MatMul Mul Reshape",
+     "input x: f32[2,4]\ninput z: f32[2,6]\nconst w: f32[4,6] = #r\nconst s: i64[3] = [2,2,3]\nm = MatMul(x, w)\nr = "
+     "Reshape(m, s)\nq = Reshape(z, s)\ny = Mul(q, r)\noutput y\n",
      "input x: f32[2,6]\nconst s: i64[3] = [2,2,3]\nr = Reshape(x, s)\ny = Relu(r)\noutput y\n"},
+    {"reshape_by_constant", "Reshape",
+     "input x: f32[n,6]\nconst a: i64[2] = [2,3]\ns = Shape(x) {start=0, end=1}\nt = Concat(s, a)\ny = Reshape(x, "
+     "t)\noutput y\n",
+     "input x: f32[n,m,6]\nconst a: i64[1] = [6]\ns = Shape(x) {start=1, end=2}\nu = Shape(x) {start=0, end=1}\nt = "
+     "Concat(s, u, a)\ny = Reshape(x, t)\noutput y\n"},
+    {"gather_one", "Slice Reshape", "input x: f32[2,3,4]\nconst i: i64[] = [-2]\ny = Gather(x, i) {axis=1}\noutput y\n",
+     "input x: f32[2,3,4]\nconst i: i64[2] = [-2,0]\ny = Gather(x, i) {axis=1}\noutput y\n"},
     {"slice_before_reshape", "Slice Reshape",
      "input x: f32[2,12]\nconst s: i64[4] = [2,3,2,2]\nconst a: i64[1] = [1]\nconst b: i64[1] = [2]\nr = Reshape(x, "
      "s)\ny = Slice(r, a, b, a)\noutput y\n",

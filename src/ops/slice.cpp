@@ -37,6 +37,9 @@ Result<std::vector<int64_t>> resolve_axes(const std::optional<std::vector<int64_
   return axes;
 }
 
+// How converters write "up to the end": this or more.
+constexpr int64_t kToTheEnd = 1'000'000'000;
+
 // Output size of a dimension of symbolic size or with symbolic bounds, if it can be told. Symbolic bounds are taken to be
 // non-negative; sizes are.
 std::optional<Dim> symbolic_size(const Dim& n, const Dim& start, const Dim& end, int64_t step) {
