@@ -108,6 +108,8 @@ class Model:
         self._lock = threading.Lock()
         self._session = _lathe.Session(engine, threads)
         self._bound: _Bound | None = None
+        self._shapes: tuple[tuple[int, ...], ...] | None = None
+        self._results: list[tuple[tuple[int, ...] | None, np.dtype]] = []
         self.inputs = tuple(map(_port, engine.inputs()))
         self.outputs = tuple(map(_port, engine.outputs()))
         self._input_index = {port.name: i for i, port in enumerate(self.inputs)}
@@ -127,25 +129,32 @@ class Model:
         arrays = self._arrange(inputs)
         with self._lock:
             session = self._session
-            for i, (port, array) in enumerate(zip(self.inputs, arrays)):
+            for i, (port, array) in enumerate(zip(self.inputs, arrays, strict=True)):
                 session.bind_input(i, _to_engine(port, array), array.shape)
-            out: list[np.ndarray | None] = []
-            try:
-                for i, (port, shape) in enumerate(zip(self.outputs, session.prepare())):
-                    direct = shape is not None and port.dtype not in _FOUR_BITS
-                    out.append(np.empty(shape, port.numpy) if direct else None)
-                    if direct:
-                        session.bind_output(i, out[i])
-                session.run()
-            finally:
-                # What is returned is the caller's: no later run may write to it.
-                for i, array in enumerate(out):
-                    if array is not None:
-                        session.bind_output(i, None)
+            shapes = tuple([array.shape for array in arrays])
+            if shapes != self._shapes:
+                self._prepare()
+                self._shapes = shapes
+            # Every call binds its own outputs before it runs: none ever writes to what an earlier one returned.
+            out = [None if shape is None else np.empty(shape, dtype) for shape, dtype in self._results]
+            for i, array in enumerate(out):
+                if array is not None:
+                    session.bind_output(i, array)
+            session.run()
             return {
                 port.name: _from_engine(port, *session.output(i)) if array is None else array
-                for i, (port, array) in enumerate(zip(self.outputs, out))
+                for i, (port, array) in enumerate(zip(self.outputs, out, strict=True))
             }
+
+    def _prepare(self) -> None:
+        """Works out the outputs' shapes for the inputs that are bound; None: known only after a run."""
+        self._shapes = None
+        for i in range(len(self.outputs)):
+            self._session.bind_output(i, None)
+        self._results = [
+            (None if shape is None or port.dtype in _FOUR_BITS else tuple(shape), port.numpy)
+            for port, shape in zip(self.outputs, self._session.prepare(), strict=True)
+        ]
 
     def bind(self, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray] | None = None) -> None:
         """Binds arrays for `run`: nothing is copied, neither now nor then.
