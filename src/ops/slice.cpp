@@ -48,7 +48,7 @@ std::optional<Dim> symbolic_size(const Dim& n, const Dim& start, const Dim& end,
     return std::nullopt;
   }
   // "Up to the end" is a huge constant.
-  if (end.is_const() && end.value() >= INT32_MAX) {
+  if (end.is_const() && end.value() >= kToTheEnd) {
     Dim length = n;
     if (!start.equals(0)) length = start.is_const() && start.value() < 0 ? min(n, Dim(0) - start) : max(n - start, 0);
     return ceil_div(length, step);

@@ -43,17 +43,25 @@ Result<bool> apply(Graph& g, NodeId n) {
     v = x;
   }
   if (!origin || !gains || origin->empty() || out.empty()) return false;
+  std::vector<std::optional<Tensor>> vectors(inputs.size());
   for (size_t i = 0; i < inputs.size(); ++i) {
     const ValueId v = inputs[i];
     if (v == kNoId || v != node.inputs[i]) continue;
     const auto& c = g.value(v).constant;
-    if (!c || g.value(v).shape.size() > 1) return false;
-    const bool scalar = c->count() == 1, channels = origin->back() == out.back() && out.back().equals(c->count());
-    if (!scalar && !channels) return false;
+    if (!c || c->dtype() == DType::kString || c->dims().size() > out.size()) return false;
+    if (c->count() == 1) {
+      vectors[i] = c->reshaped({});
+    } else {
+      if (!(origin->back() == out.back()) || !out.back().equals(c->count())) return false;
+      vectors[i] = channel_vector(g, v, c->count(), out.size());
+      if (!vectors[i]) return false;
+    }
   }
   const auto op = node.op, reshape_op = g.node(reshaper).op;
   const ValueId to = g.node(reshaper).inputs[1];
-  const std::string name = node.name, reshape_name = g.node(reshaper).name;
+  for (size_t i = 0; i < inputs.size(); ++i)
+    if (vectors[i]) inputs[i] = g.add_constant({}, *vectors[i]);
+  const std::string name = g.node(n).name, reshape_name = g.node(reshaper).name;
   LATHE_TRY(const ValueId y, g.add(op, inputs, name));
   LATHE_TRY(const ValueId z, g.add(reshape_op, {y, to}, reshape_name));
   replace_node(g, n, z);
