@@ -210,6 +210,31 @@ Result<Values> pool(Node& n) {
   return n.done(to_channels_first(n, y, n.rank(0)));
 }
 
+// (sum of |x|^p over the window) ^ (1/p): an average over the padded window, times its size.
+Result<Values> lp_pool(Node& n) {
+  if (n.i("ceil_mode", 0) != 0) return unsupported("ceil_mode is not supported");
+  if (n.rank(0) < 3) return damaged("input " + shape_str(n.shape(0)) + " has no spatial dimension");
+  const DType t = n.dtype(0);
+  const auto p = static_cast<double>(n.i("p", 2));
+  const Shape spatial = spatial_of(n.shape(0));
+  LATHE_TRY(Geometry g, geometry(n, n.ints("kernel_shape").value_or(std::vector<int64_t>{}), spatial));
+  LATHE_CHECK(auto_pad(n, g, spatial));
+  g.lift();
+  double size = 1;
+  for (const int64_t k : g.kernel) size *= static_cast<double>(k);
+  const ValueId powers = n.b.op("Pow", {n.b.op("Abs", {n.in(0)}), n.b.scalar(t, p)});
+  const ValueId mean = n.b.make<ops::Pool>({to_channels_last(n, powers)}, [&](ops::Pool& o) {
+    o.kind = "average";
+    o.kernel = g.kernel;
+    o.strides = g.strides;
+    o.pads = g.pads;
+    o.dilations = g.dilations;
+    o.count_include_pad = true;
+  });
+  const ValueId sum = n.b.op("Mul", {to_channels_first(n, mean, n.rank(0)), n.b.scalar(t, size)});
+  return n.done(n.b.op("Pow", {sum, n.b.scalar(t, 1 / p)}));
+}
+
 Result<Values> global_pool(Node& n) {
   if (n.rank(0) < 3) return damaged("input " + shape_str(n.shape(0)) + " has no spatial dimension");
   std::vector<int64_t> axes(static_cast<size_t>(n.rank(0) - 2));

@@ -19,15 +19,21 @@ Result<Values> cast_like(Node& n);
 Result<Values> clip(Node& n);
 // attention.cpp
 Result<Values> attention(Node& n);
+Result<Values> rotary(Node& n);
 // conv.cpp
 Result<Values> conv(Node& n);
 Result<Values> conv_transpose(Node& n);
 Result<Values> pool(Node& n);
+Result<Values> lp_pool(Node& n);
 Result<Values> global_pool(Node& n);
 // linear.cpp
 Result<Values> matmul(Node& n);
 Result<Values> gemm(Node& n);
 Result<Values> einsum(Node& n);
+// losses.cpp
+Result<Values> nll_loss(Node& n);
+Result<Values> cross_entropy(Node& n);
+Result<Values> hardmax(Node& n);
 // norm.cpp
 Result<Values> batch_norm(Node& n);
 Result<Values> instance_norm(Node& n);
