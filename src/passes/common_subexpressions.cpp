@@ -9,7 +9,12 @@ namespace lathe::passes {
 
 namespace {
 
+// Of large constants only both ends are hashed; candidates are compared in full anyway.
+constexpr size_t kHashed = 4096;
+
 uint64_t hash_bytes(std::span<const std::byte> bytes) {
+  if (bytes.size() > 2 * kHashed)
+    return hash_bytes(bytes.first(kHashed)) * 31 + hash_bytes(bytes.last(kHashed)) + bytes.size();
   uint64_t h = 0xcbf29ce484222325u + bytes.size();
   auto mix = [&](uint64_t word) {
     h = (h ^ word) * 0x9e3779b97f4a7c15u;
