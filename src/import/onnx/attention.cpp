@@ -40,13 +40,13 @@ struct Window {
 };
 
 // What a query at position i + past sees of the keys: a constant [queries, keys] to be added to the scores.
-Result<ValueId> window_mask(Node& n, const Dim& queries, const Dim& keys, bool past, Window window, DType dtype) {
-  const auto lq = queries.as_const(), lk = keys.as_const();
-  if (!lq || !lk || *lq * *lk > int64_t{1} << 28) return unsupported("is_causal and windows need known lengths, not " + queries.str() + " and " + keys.str());
+Result<ValueId> window_mask(Node& n, const Dim& queries, const Dim& keys, const Dim& past, Window window, DType dtype) {
+  const auto lq = queries.as_const(), lk = keys.as_const(), before = past.as_const();
+  if (!lq || !lk || !before || *lq * *lk > int64_t{1} << 28) return unsupported("is_causal and windows need known lengths, not " + queries.str() + " and " + keys.str());
   Tensor t = Tensor::zeros(dtype, {*lq, *lk});
   for (int64_t i = 0; i < *lq; ++i)
     for (int64_t j = 0; j < *lk; ++j) {
-      const int64_t distance = j - i - (past ? *lk - *lq : 0);
+      const int64_t distance = j - i - *before;
       const bool seen = (window.right < 0 || distance <= window.right) && (window.left < 0 || -distance <= window.left);
       if (!seen) t.set(i * *lk + j, -std::numeric_limits<double>::infinity());
     }
@@ -64,8 +64,11 @@ Result<Values> attention(Node& n) {
   LATHE_TRY(const ValueId q, heads_first(n, n.in(0), n.i("q_num_heads", 0)));
   LATHE_TRY(ValueId k, heads_first(n, n.in(1), n.i("kv_num_heads", 0)));
   LATHE_TRY(ValueId v, heads_first(n, n.in(2), n.i("kv_num_heads", 0)));
-  const bool past = n.has(4) && n.has(5);
-  if (past) {
+  const bool aligned = n.b.ok() && n.b.rank(k) == 4 && n.b.shape(q)[2] == n.b.shape(k)[2];
+  Dim past = 0;
+  if (n.has(4) && n.has(5)) {
+    if (n.rank(4) != 4) return damaged("past_key must be of rank 4");
+    past = n.shape(4)[2];
     k = n.b.concat({n.in(4), k}, 2);
     v = n.b.concat({n.in(5), v}, 2);
   }
@@ -78,7 +81,7 @@ Result<Values> attention(Node& n) {
     LATHE_TRY(mask, additive_mask(n, n.in(3), dtype, sk[2]));
   }
   // The operator aligns the last query with the last key; ONNX counts from the first key after the past.
-  const bool causal = n.i("is_causal", 0) != 0, aligned = past || sq[2] == sk[2];
+  const bool causal = n.i("is_causal", 0) != 0;
   Window window{n.i("left_window_size", -1), n.i("right_window_size", -1)};
   const bool windowed = window.left >= 0 || window.right >= 0;
   if (windowed || (causal && !aligned)) {
