@@ -49,8 +49,8 @@ std::string compiler_library_path() {
 }
 
 Result<const compiler::Table*> compiler_library() {
-  static const Result<const compiler::Table*> kLibrary = load();
-  return kLibrary;
+  static const Result<const compiler::Table*> library = load();
+  return library;
 }
 
 Error as_error(const compiler::Failure& failure) { return {static_cast<Code>(failure.code), failure.message}; }
