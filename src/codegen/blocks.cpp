@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <bit>
 
+#include "engine/kernel_abi.h"
+
 namespace lathe::codegen {
 
 namespace {
@@ -100,6 +102,14 @@ void emit_fill(Emitter& e, Val to, Val value, Val count, int bytes) {
   counted_pieces(e, count, lanes, [&](Val at, int64_t n) {
     e.store(bits_type(bytes), e.splat(value, static_cast<int>(n)), e.at(to, e.mul(at, bytes)));
   });
+}
+
+Val load_index(Emitter& e, DType type, Val place, Val limit) {
+  Val index = e.load(type, place);
+  if (dtype_bits(type) < 64) index = e.b.CreateSExt(index, e.b.getInt64Ty());
+  index = e.b.CreateSelect(e.b.CreateICmpSLT(index, e.i64(0)), e.b.CreateAdd(index, limit), index);
+  e.fault_if(e.b.CreateICmpUGE(index, limit), LATHE_FAULT_INDEX);
+  return index;
 }
 
 Vals transpose_tile(Emitter& e, Vals rows) {

@@ -193,10 +193,10 @@ struct StepEmitter {
   int together;  ///< batch elements of a task
   std::vector<std::string> activations;  ///< of all directions
   int per_direction;
-  bool has_lengths, has_h, has_c;
+  bool has_lengths, has_h, has_c, has_peephole;
   std::array<bool, 3> stores;  ///< Y, Y_h, Y_c
 
-  enum Buffer { kGates, kR, kBias, kLengths, kH0, kC0, kY, kYh, kYc };
+  enum Buffer { kGates, kR, kBias, kLengths, kH0, kC0, kY, kYh, kYc, kPeephole };
 
   int n = p.lanes;
   // of the task; `direction` is known when the kernel is generated
@@ -284,11 +284,16 @@ struct StepEmitter {
     }
     if (r.cell == Cell::kLstm) {
       blocks({0, 1, 2, 3}, rows, h, {}, [&](Val block, int m, int v, const auto& gate) {
-        Val in = activate(0, clipped(gate(0)));
-        Val forget = r.input_forget ? e.b.CreateFSub(f(1), in) : activate(0, clipped(gate(2)));
-        Val cell = e.fma(forget, load(cells, block, m, v), e.b.CreateFMul(in, activate(1, clipped(gate(3)))));
+        Val old = load(cells, block, m, v);
+        const auto peek = [&](Val x, int which, Val cell) {  // peepholes lie in the order i, o, f
+          if (!has_peephole) return x;
+          return e.fma(e.load(DType::kF32, e.at(unit(e.buf(kPeephole), block, 0, v), (direction * 3 + which) * p.units() * 4), n), cell, x);
+        };
+        Val in = activate(0, clipped(peek(gate(0), 0, old)));
+        Val forget = r.input_forget ? e.b.CreateFSub(f(1), in) : activate(0, clipped(peek(gate(2), 2, old)));
+        Val cell = e.fma(forget, old, e.b.CreateFMul(in, activate(1, clipped(gate(3)))));
         store(cell, cells, block, m, v);
-        store(e.b.CreateFMul(activate(0, clipped(gate(1))), activate(2, cell)), next, block, m, v);
+        store(e.b.CreateFMul(activate(0, clipped(peek(gate(1), 1, cell))), activate(2, clipped(cell))), next, block, m, v);
       });
       return;
     }
@@ -386,8 +391,8 @@ Status lower_recurrence(Lowering& lowering, const Node& node, const Recurrence& 
   const auto input = [&](size_t i) { return i < node.inputs.size() ? node.inputs[i] : kNoId; };
   const auto output = [&](size_t i) { return i < node.outputs.size() ? node.outputs[i] : kNoId; };
   const bool lstm = r.cell == Cell::kLstm;
-  const ValueId x = input(0), w = input(1), recurrent = input(2), bias = input(3), lengths = input(4), h0 = input(5), c0 = lstm ? input(6) : kNoId;
-  if (lstm && input(7) != kNoId) return fail(Code::kUnsupported, "peephole weights (input P) are not generated yet");
+  const ValueId x = input(0), w = input(1), recurrent = input(2), bias = input(3), lengths = input(4), h0 = input(5), c0 = lstm ? input(6) : kNoId,
+                peephole = lstm ? input(7) : kNoId;
   if (lowering.dtype(x) != DType::kF32) return fail(Code::kUnsupported, "only f32 is generated yet");
   if (lengths != kNoId && lowering.dtype(lengths) != DType::kI32) return fail(Code::kUnsupported, "sequence_lens must be i32");
   const Shape &xs = lowering.shape(x), &rs = lowering.shape(recurrent);
@@ -426,6 +431,13 @@ Status lower_recurrence(Lowering& lowering, const Node& node, const Recurrence& 
   LATHE_TRY(const BufferId packed_w, pack_weight(lowering, node, w, p, int64_t{panel} * p.lanes, s.inputs, s.directions));
   LATHE_TRY(const BufferId packed_r, pack_weight(lowering, node, recurrent, p, p.block * p.gates, p.hidden, s.directions));
   LATHE_TRY(const BufferId packed_bias, pack_bias(lowering, node, bias, p, s.directions, split));
+  BufferId packed_peephole = kNone;
+  if (peephole != kNoId) {
+    packed_peephole = lowering.temporary(s.directions * 3 * p.units() * 4);
+    StridedCopy copy;
+    copy.axes = {{s.directions * 3, p.hidden, p.units()}, {p.hidden, 1, 1}};
+    LATHE_CHECK(lower_copy(lowering, node, lowering.buffer(peephole), packed_peephole, copy));
+  }
   const BufferId gates = lowering.temporary(s.steps * s.batch * Dim(s.directions * p.columns() * 4));
   LATHE_CHECK(project(lowering, node, p, s, panel, lowering.buffer(x), packed_w, packed_bias, gates));
 
@@ -439,14 +451,15 @@ Status lower_recurrence(Lowering& lowering, const Node& node, const Recurrence& 
                   lowering.buffer(c0),
                   lowering.buffer(output(0)),
                   lowering.buffer(output(1)),
-                  lowering.buffer(lstm ? output(2) : kNoId)};
+                  lowering.buffer(lstm ? output(2) : kNoId),
+                  packed_peephole};
   const Dim groups = s.batch.is_const() ? Dim(s.batch.value() / together) : s.batch;
   call.tasks = Dim(s.directions) * groups;
   call.scratch_bytes = 5 * together * p.units() * 4;
   call.flops = 2.0 * static_cast<double>(lowering.typical(s.steps * s.batch) * p.hidden * p.gates * p.hidden * s.directions);
   call.tactic = "steps " + std::to_string(together) + "x" + std::to_string(p.gates * vectors);
   call.kernel = lowering.kernel("steps", call.scalars, [&](Emitter& e) {
-    StepEmitter emitter{e, r, p, s, together, activations, static_cast<int>(defaults.size()), lengths != kNoId, h0 != kNoId, c0 != kNoId,
+    StepEmitter emitter{e, r, p, s, together, activations, static_cast<int>(defaults.size()), lengths != kNoId, h0 != kNoId, c0 != kNoId, peephole != kNoId,
                         {output(0) != kNoId, output(1) != kNoId, lstm && output(2) != kNoId}};
     for_tasks(e, {s.directions, groups}, [&](const Vals& at) {
       emitter.element = e.mul(at[1], together);

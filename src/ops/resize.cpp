@@ -16,7 +16,8 @@ std::optional<Dim> scaled(const Dim& n, double scale) {
   if (n.is_const()) return static_cast<int64_t>(std::floor(static_cast<float>(n.value()) * static_cast<float>(scale)));
   for (int64_t q = 1; q <= 64; ++q) {
     const double p = std::round(scale * static_cast<double>(q));
-    if (p >= 1 && p < 1e6 && std::abs(scale * static_cast<double>(q) - p) < 1e-6) return floor_div(n * static_cast<int64_t>(p), q);
+    if (p >= 1 && p < 1e6 && std::abs(scale * static_cast<double>(q) - p) < 1e-6)
+      return floor_div(n * static_cast<int64_t>(p), q);
   }
   return std::nullopt;
 }
@@ -37,7 +38,8 @@ struct Axis {
     if (c == "pytorch_half_pixel") return out == 1 ? 0 : (at + 0.5) / scale - 0.5;
     if (c == "align_corners") return out == 1 ? 0 : at * (in - 1) / (out - 1);
     if (c == "tf_crop_and_resize")
-      return roi_start * (in - 1) + (out == 1 ? (roi_end - roi_start) * (in - 1) / 2 : at * (roi_end - roi_start) * (in - 1) / (out - 1));
+      return roi_start * (in - 1) +
+             (out == 1 ? (roi_end - roi_start) * (in - 1) / 2 : at * (roi_end - roi_start) * (in - 1) / (out - 1));
     if (c == "tf_half_pixel_for_nn") return (at + 0.5) / scale;
     if (c == "half_pixel_symmetric") {
       const double adjustment = static_cast<double>(m) / out;
@@ -45,14 +47,20 @@ struct Axis {
     }
     return (at + 0.5) / scale - 0.5;
   }
-  [[nodiscard]] bool outside(double x) const { return op.coordinate == "tf_crop_and_resize" && (x < 0 || x > static_cast<double>(n - 1)); }
+  [[nodiscard]] bool outside(double x) const {
+    return op.coordinate == "tf_crop_and_resize" && (x < 0 || x > static_cast<double>(n - 1));
+  }
 
   [[nodiscard]] int64_t nearest(double x) const {
     double r = x;
-    if (op.nearest_mode == "floor") r = std::floor(x);
-    else if (op.nearest_mode == "ceil") r = std::ceil(x);
-    else if (op.nearest_mode == "round_prefer_ceil") r = std::floor(x + 0.5);
-    else r = std::ceil(x - 0.5);
+    if (op.nearest_mode == "floor")
+      r = std::floor(x);
+    else if (op.nearest_mode == "ceil")
+      r = std::ceil(x);
+    else if (op.nearest_mode == "round_prefer_ceil")
+      r = std::floor(x + 0.5);
+    else
+      r = std::ceil(x - 0.5);
     return std::clamp<int64_t>(static_cast<int64_t>(r), 0, n - 1);
   }
 
@@ -65,10 +73,7 @@ struct Axis {
     return d < 2 ? ((a * d - 5 * a) * d + 8 * a) * d - 4 * a : 0;
   }
 
-  struct Tap {
-    int64_t index;
-    double weight;
-  };
+  using Tap = Resize::Tap;
   [[nodiscard]] std::vector<Tap> taps(double x) const {
     if (op.mode == "nearest") return {{nearest(x), 1}};
     const double shrink = op.antialias ? std::min(scale, 1.0) : 1;
@@ -97,24 +102,40 @@ bool untouched(const Axis& a) { return a.n == a.m && a.scale == 1 && a.roi_start
 
 }  // namespace
 
+std::vector<std::vector<Resize::Tap>> Resize::taps(size_t d, size_t rank, int64_t n, int64_t m) const {
+  const Axis a = axis_of(*this, d, rank, n, m);
+  std::vector<std::vector<Tap>> all;
+  if (untouched(a)) return all;
+  for (int64_t i = 0; i < m; ++i) {
+    const double x = a.source(i);
+    all.push_back(a.outside(x) ? std::vector<Tap>{} : a.taps(x));
+  }
+  return all;
+}
+
 Result<std::vector<ValueInfo>> Resize::infer(std::span<const ValueInfo> inputs, const FreshSymbol&) const {
   LATHE_CHECK(check_inputs(inputs, 1, 1));
   const ValueInfo& x = inputs[0];
   const size_t rank = x.shape.size();
-  if (mode != "nearest" && mode != "linear" && mode != "cubic") return fail(Code::kUsage, "mode \"" + mode + "\" is not nearest, linear or cubic");
-  if ((scales.empty() && sizes.empty()) || (!scales.empty() && scales.size() != rank) || (!sizes.empty() && sizes.size() != rank))
+  if (mode != "nearest" && mode != "linear" && mode != "cubic")
+    return fail(Code::kUsage, "mode \"" + mode + "\" is not nearest, linear or cubic");
+  if ((scales.empty() && sizes.empty()) || (!scales.empty() && scales.size() != rank) ||
+      (!sizes.empty() && sizes.size() != rank))
     return fail(Code::kUsage, "needs a scale or a size for each of the " + std::to_string(rank) + " dimensions");
   for (const double s : scales)
     if (!(s > 0 && s < 1e6)) return fail(Code::kUsage, "scale " + std::to_string(s) + " is out of range");
   Shape y;
   for (size_t d = 0; d < rank; ++d) {
     if (!sizes.empty()) {
-      if (sizes[d] < 0 || sizes[d] > INT32_MAX || (x.shape[d].equals(0) && sizes[d] > 0)) return fail(Code::kUsage, "size " + std::to_string(sizes[d]) + " is out of range");
+      if (sizes[d] < 0 || sizes[d] > INT32_MAX || (x.shape[d].equals(0) && sizes[d] > 0))
+        return fail(Code::kUsage, "size " + std::to_string(sizes[d]) + " is out of range");
       y.emplace_back(sizes[d]);
       continue;
     }
     const auto out = scaled(x.shape[d], scales[d]);
-    if (!out) return fail(Code::kUnsupported, "scale " + std::to_string(scales[d]) + " of the symbolic dimension " + x.shape[d].str());
+    if (!out)
+      return fail(Code::kUnsupported,
+                  "scale " + std::to_string(scales[d]) + " of the symbolic dimension " + x.shape[d].str());
     y.push_back(*out);
   }
   return one(x.dtype, std::move(y));
@@ -155,7 +176,8 @@ Result<std::vector<Tensor>> Resize::evaluate(std::span<const Tensor> inputs) con
       for (int64_t o = 0; o < outer; ++o)
         for (int64_t k = 0; k < inner; ++k) {
           double sum = 0;
-          for (const auto& t : taps) sum += t.weight * x.as<double>()[static_cast<size_t>((o * a.n + t.index) * inner + k)];
+          for (const auto& t : taps)
+            sum += t.weight * x.as<double>()[static_cast<size_t>((o * a.n + t.index) * inner + k)];
           y.mutable_as<double>()[static_cast<size_t>((o * a.m + i) * inner + k)] = a.outside(at) ? extrapolation : sum;
         }
     }

@@ -9,9 +9,10 @@ namespace lathe::ops {
 /// attributes when constant). Only the attributes' dimensions differ from 1. Layout-free: works on any axes.
 struct Resize : OpBase<Resize> {
   static constexpr std::string_view kName = "Resize";
-  std::vector<double> scales = {};  ///< output/input per dimension as the coordinate transformation uses it; empty: from sizes
-  std::vector<int64_t> sizes = {};  ///< output sizes per dimension; empty: floor(input*scale)
-  std::string mode = "nearest";  ///< nearest | linear | cubic
+  std::vector<double> scales =
+      {};  ///< output/input per dimension as the coordinate transformation uses it; empty: from sizes
+  std::vector<int64_t> sizes = {};        ///< output sizes per dimension; empty: floor(input*scale)
+  std::string mode = "nearest";           ///< nearest | linear | cubic
   std::string coordinate = "half_pixel";  ///< ONNX coordinate_transformation_mode
   std::string nearest_mode = "round_prefer_floor";
   double cubic_coeff_a = -0.75;
@@ -19,7 +20,7 @@ struct Resize : OpBase<Resize> {
   double extrapolation = 0.0;
   bool antialias = false;
   std::string aspect_policy = "stretch";  ///< keep_aspect_ratio_policy
-  std::vector<double> roi = {};  ///< for tf_crop_and_resize: starts then ends
+  std::vector<double> roi = {};           ///< for tf_crop_and_resize: starts then ends
 
   void visit(AttrVisitor& v) override {
     v.attr("scales", scales);
@@ -34,7 +35,17 @@ struct Resize : OpBase<Resize> {
     v.attr("aspect_policy", aspect_policy);
     v.attr("roi", roi);
   }
-  [[nodiscard]] Result<std::vector<ValueInfo>> infer(std::span<const ValueInfo> inputs, const FreshSymbol& fresh) const override;
+  /// An input element and its share of an output element.
+  struct Tap {
+    int64_t index;
+    double weight;
+  };
+  /// For each of the `m` output positions of dimension d (of `rank`, n elements in the input) the taps that make it;
+  /// none where it lies outside the input and takes the extrapolation value. Empty if the dimension is left as it is.
+  [[nodiscard]] std::vector<std::vector<Tap>> taps(size_t d, size_t rank, int64_t n, int64_t m) const;
+
+  [[nodiscard]] Result<std::vector<ValueInfo>> infer(std::span<const ValueInfo> inputs,
+                                                     const FreshSymbol& fresh) const override;
   [[nodiscard]] Result<std::vector<Tensor>> evaluate(std::span<const Tensor> inputs) const override;
   [[nodiscard]] double flops(std::span<const ValueInfo> inputs, std::span<const ValueInfo> outputs) const override;
 };

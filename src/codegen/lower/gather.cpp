@@ -3,7 +3,6 @@
 
 #include "codegen/blocks.h"
 #include "codegen/lower/lower.h"
-#include "engine/kernel_abi.h"
 
 namespace lathe::codegen {
 
@@ -55,10 +54,7 @@ Status lower_gather(Lowering& lowering, const Node& node) {
       Val source = e.at(e.buf(0), e.mul(e.mul(o, e.dim(extent * inner)), bytes));
       Val target = e.at(e.buf(2), e.mul(e.mul(e.mul(o, n), size), bytes));
       e.for_each(from, to, 1, [&](Val i) {
-        Val index = e.load(index_type, e.at(e.buf(1), e.mul(i, index_bytes)));
-        if (index_bytes < 8) index = e.b.CreateSExt(index, e.b.getInt64Ty());
-        index = e.b.CreateSelect(e.b.CreateICmpSLT(index, e.i64(0)), e.b.CreateAdd(index, limit), index);
-        e.fault_if(e.b.CreateICmpUGE(index, limit), LATHE_FAULT_INDEX);
+        Val index = load_index(e, index_type, e.at(e.buf(1), e.mul(i, index_bytes)), limit);
         emit_copy(e, e.at(target, e.mul(e.mul(i, size), bytes)), e.at(source, e.mul(e.mul(index, size), bytes)), size, bytes);
       });
     };

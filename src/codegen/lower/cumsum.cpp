@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ops/cumsum.h"
+
+#include "codegen/blocks.h"
+#include "codegen/lower/lower.h"
+#include "codegen/numeric.h"
+
+namespace lathe::codegen {
+
+Status lower_cumsum(Lowering& lowering, const Node& node) {
+  const auto& op = *node.as<ops::CumSum>();
+  const ValueId in = node.inputs[0], out = node.outputs[0];
+  const Shape& x = lowering.shape(in);
+  const DType type = lowering.dtype(in);
+  const auto axes = integers_of(lowering.graph.info(node.inputs[1]));
+  if (!axes || axes->size() != 1) return fail(Code::kUnsupported, "the axis must be a constant");
+  if (!Numeric::supports(type)) return fail(Code::kUnsupported, "running sums of " + std::string(dtype_name(type)) + " are not generated yet");
+  const int64_t axis = (*axes)[0] < 0 ? (*axes)[0] + static_cast<int64_t>(x.size()) : (*axes)[0];
+  const Dim outer = product(Shape(x.begin(), x.begin() + axis)), inner = product(Shape(x.begin() + axis + 1, x.end()));
+  const Dim& length = x[static_cast<size_t>(axis)];
+  const bool small = lowering.typical(product(x)) * dtype_bits(type) / 8 <= kSmallBytes;
+  constexpr int64_t kBlock = 256;  // columns of a task
+  const std::vector<Dim> grid{outer, ceil_div(inner, kBlock)};
+  Call call;
+  call.scalars = Lowering::symbolic({outer, inner, length, grid[1]});
+  call.buffers = {lowering.buffer(in), lowering.buffer(out)};
+  call.tasks = small ? Dim(1) : product(grid);
+  call.kernel = lowering.kernel("cumsum", call.scalars, [&](Emitter& e) {
+    Numeric num{e, type};
+    const auto task = [&](const Vals& at) {
+      Val size = e.dim(inner), n = e.dim(length), first = e.mul(at[1], kBlock);
+      Val base = e.mul(e.mul(at[0], n), size);
+      e.for_vectors(e.imin(e.sub(size, first), e.i64(kBlock)), num.lanes(), [&](Val c, int lanes, Val mask) {
+        e.loop(e.i64(0), n, 1, {num.constant(0, lanes)}, [&](Val i, const Vals& sum) {
+          Val line = op.reverse ? e.sub(e.sub(n, e.i64(1)), i) : i;
+          Val place = e.mul(e.add(e.add(base, e.mul(line, size)), e.add(first, c)), num.bytes());
+          Val next = num.add(sum[0], num.load(e.at(e.buf(0), place), lanes, mask));
+          num.store(op.exclusive ? sum[0] : next, e.at(e.buf(1), place), mask);
+          return Vals{next};
+        });
+      });
+    };
+    if (small) for_nest(e, grid, task);
+    else for_tasks(e, grid, task);
+    e.ret();
+  });
+  return lowering.call(node, std::move(call));
+}
+
+}  // namespace lathe::codegen
