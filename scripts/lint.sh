@@ -20,7 +20,12 @@ step() { # name, command...
 # Files git tracks or would track, so that what is about to be committed is checked too.
 sources() { git ls-files --cached --others --exclude-standard --deduplicate -- "$@" | while read -r f; do [ -f "$f" ] && echo "$f"; done; }
 
-format() { sources '*.cpp' '*.hpp' '*.h' '*.c' | xargs -r clang-format-19 --dry-run -Werror; }
+format() {
+  local bad
+  bad=$(sources '*.cpp' '*.hpp' '*.h' '*.c' | xargs -r clang-format-19 --dry-run 2>&1 |
+    sed -n 's/^\([^:]*\):[0-9]*:[0-9]*: warning: .*/  \1/p' | sort -u)
+  [ -z "$bad" ] || { echo "Not as clang-format wants it (\`make format\` rewrites):"; echo "$bad"; return 1; }
+}
 
 tidy() {
   local folders='base|engine|runtime|ir|ops|import|cli'
