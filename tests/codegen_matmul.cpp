@@ -16,15 +16,16 @@ struct MatMulCase {
   std::vector<std::pair<size_t, std::string>> symbols_a = {}, symbols_b = {};  ///< dimension and its name
   DType dtype = DType::kF32;
   [[nodiscard]] std::string str() const {
-    return shape_str(to_shape(a)) + (trans_a ? "^T" : "") + " * " + shape_str(to_shape(b)) + (trans_b ? "^T" : "") + (constant_b ? " constant b" : "") +
-           (symbols_a.empty() && symbols_b.empty() ? "" : " symbolic");
+    return shape_str(to_shape(a)) + (trans_a ? "^T" : "") + " * " + shape_str(to_shape(b)) + (trans_b ? "^T" : "") +
+           (constant_b ? " constant b" : "") + (symbols_a.empty() && symbols_b.empty() ? "" : " symbolic");
   }
 };
 
 Tensor typed(const Tensor& t, DType dtype) {
   if (dtype == DType::kF32) return t;
   Tensor r = Tensor::zeros(dtype, t.dims());
-  for (int64_t i = 0; i < t.count(); ++i) r.set(i, dtype_info(dtype).is_float ? t.f64_at(i) : std::floor(t.f64_at(i) * 100));
+  for (int64_t i = 0; i < t.count(); ++i)
+    r.set(i, dtype_info(dtype).is_float ? t.f64_at(i) : std::floor(t.f64_at(i) * 100));
   return r;
 }
 
@@ -60,7 +61,8 @@ void check(const MatMulCase& c) {
         << target->name << " " << (*compiled)->plan.instrs.back().tactic << " " << c.str();
     const auto again = (*compiled)->run(inputs, true);
     ASSERT_TRUE(again);
-    EXPECT_TRUE(std::ranges::equal((*again)[0].bytes(), (*got)[0].bytes())) << "the order of tasks matters: " << c.str();
+    EXPECT_TRUE(std::ranges::equal((*again)[0].bytes(), (*got)[0].bytes()))
+        << "the order of tasks matters: " << c.str();
   }
 }
 
@@ -105,13 +107,18 @@ TEST(MatMul, given_symbolic_sizes) {
     check({.a = {2, m, 64}, .b = {2, 64, m}, .symbols_a = {{1, "m"}}, .symbols_b = {{2, "m"}}});
     check({.a = {2, m, 64}, .b = {2, m, 64}, .trans_b = true, .symbols_a = {{1, "m"}}, .symbols_b = {{1, "m"}}});
     check({.a = {2, m, m}, .b = {2, m, 64}, .symbols_a = {{1, "m"}, {2, "m"}}, .symbols_b = {{1, "m"}}});
-    check({.a = {2, 20, m}, .b = {2, 20, 33}, .trans_a = true, .symbols_a = {{0, "n"}, {2, "m"}}, .symbols_b = {{0, "n"}}});
+    check({.a = {2, 20, m},
+           .b = {2, 20, 33},
+           .trans_a = true,
+           .symbols_a = {{0, "n"}, {2, "m"}},
+           .symbols_b = {{0, "n"}}});
   }
 }
 
 TEST(MatMul, given_other_types) {
   for (const DType t : {DType::kF64, DType::kI32, DType::kI64, DType::kU32})
-    for (const bool trans_b : {false, true}) check({.a = {7, 20}, .b = {trans_b ? 35 : 20, trans_b ? 20 : 35}, .trans_b = trans_b, .dtype = t});
+    for (const bool trans_b : {false, true})
+      check({.a = {7, 20}, .b = {trans_b ? 35 : 20, trans_b ? 20 : 35}, .trans_b = trans_b, .dtype = t});
 }
 
 }  // namespace

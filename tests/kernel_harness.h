@@ -30,7 +30,8 @@ class GuardedMemory {
     constexpr int64_t kPage = 4096;
     const int64_t need = (bytes + slack + align - 1) / align * align;
     length_ = static_cast<size_t>((need + kPage - 1) / kPage * kPage + kPage);
-    base_ = static_cast<std::byte*>(mmap(nullptr, length_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+    base_ = static_cast<std::byte*>(
+        mmap(nullptr, length_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
     if (base_ == MAP_FAILED) std::abort();
     std::byte* end = base_ + (length_ - static_cast<size_t>(kPage));
     mprotect(end, static_cast<size_t>(kPage), PROT_NONE);
@@ -50,7 +51,8 @@ class GuardedMemory {
 /// A graph compiled for one target, ready to run any number of times.
 class CompiledGraph {
  public:
-  static Result<std::unique_ptr<CompiledGraph>> make(const Graph& graph, const Target& target, codegen::LoweringOptions options = {}) {
+  static Result<std::unique_ptr<CompiledGraph>> make(const Graph& graph, const Target& target,
+                                                     codegen::LoweringOptions options = {}) {
     auto r = std::make_unique<CompiledGraph>();
     codegen::WeightPool pool;
     codegen::Lowering lowering(graph, target, options, pool);
@@ -60,7 +62,8 @@ class CompiledGraph {
     LATHE_TRY(const auto code, codegen::compile_kernels(target, std::move(kernels), r->plan, 1, {}));
     r->code_bytes = code.size();
     r->code_size_ = (code.size() + 4095) / 4096 * 4096 + 4096;
-    r->code_ = static_cast<std::byte*>(mmap(nullptr, r->code_size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    r->code_ = static_cast<std::byte*>(
+        mmap(nullptr, r->code_size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     std::memcpy(r->code_, code.data(), code.size());
     mprotect(r->code_, r->code_size_, PROT_READ | PROT_EXEC);
     for (const auto blob : pool.blobs()) {
@@ -93,7 +96,8 @@ class CompiledGraph {
     for (size_t i = 0; i < plan.inputs.size(); ++i) {
       const auto b = static_cast<size_t>(plan.inputs[i].buffer);
       memory_[b] = std::make_unique<GuardedMemory>(static_cast<int64_t>(inputs[i].bytes().size()));
-      if (!inputs[i].bytes().empty()) std::memcpy(memory_[b]->data(), inputs[i].bytes().data(), inputs[i].bytes().size());
+      if (!inputs[i].bytes().empty())
+        std::memcpy(memory_[b]->data(), inputs[i].bytes().data(), inputs[i].bytes().size());
       pointers_[b] = memory_[b]->data();
     }
     size_t at = 0;
@@ -146,10 +150,16 @@ class CompiledGraph {
     const PlanBuffer& buffer = plan.buffers[b];
     const auto value = [&](ExprId e) { return e == kNone ? 0 : sizes.value[static_cast<size_t>(e)]; };
     switch (buffer.place) {
-      case PlanBuffer::Place::kWeight: return weights_[static_cast<size_t>(buffer.index)]->data();
-      case PlanBuffer::Place::kAlias: return static_cast<std::byte*>(pointer(static_cast<size_t>(buffer.index), sizes)) + value(buffer.offset);
-      case PlanBuffer::Place::kArena: memory_[b] = std::make_unique<GuardedMemory>(value(buffer.bytes), 63, 64); break;
-      default: memory_[b] = std::make_unique<GuardedMemory>(value(buffer.bytes)); break;
+      case PlanBuffer::Place::kWeight:
+        return weights_[static_cast<size_t>(buffer.index)]->data();
+      case PlanBuffer::Place::kAlias:
+        return static_cast<std::byte*>(pointer(static_cast<size_t>(buffer.index), sizes)) + value(buffer.offset);
+      case PlanBuffer::Place::kArena:
+        memory_[b] = std::make_unique<GuardedMemory>(value(buffer.bytes), 63, 64);
+        break;
+      default:
+        memory_[b] = std::make_unique<GuardedMemory>(value(buffer.bytes));
+        break;
     }
     return pointers_[b] = memory_[b]->data();
   }
@@ -167,7 +177,8 @@ class CompiledGraph {
     p.entry = reinterpret_cast<LatheKernel>(code_ + plan.kernels[static_cast<size_t>(in.kernel)].code_offset);
     for (size_t i = 0; i < in.buffers.size(); ++i) {
       const bool grows = i < in.grows.size() && in.grows[i];
-      p.buffers.push_back(in.buffers[i] == kNone || grows ? nullptr : pointer(static_cast<size_t>(in.buffers[i]), sizes));
+      p.buffers.push_back(in.buffers[i] == kNone || grows ? nullptr
+                                                          : pointer(static_cast<size_t>(in.buffers[i]), sizes));
     }
     for (const ExprId e : in.scalars) p.scalars.push_back(value(e));
     p.tasks = value(in.tasks);
@@ -176,10 +187,12 @@ class CompiledGraph {
     std::vector<int64_t> defined(in.defines.size(), -1);
     current_ = &in;
     context_ = {0, scratch_->data(), defined.data(), grow, this, &fault};
-    if (!backwards) p.entry(&context_, p.buffers.data(), p.scalars.data(), 0, p.tasks);
+    if (!backwards)
+      p.entry(&context_, p.buffers.data(), p.scalars.data(), 0, p.tasks);
     else
       for (int64_t t = p.tasks; t-- > 0;) p.entry(&context_, p.buffers.data(), p.scalars.data(), t, t + 1);
-    if (fault) return fail(Code::kFailed, "kernel fault " + std::to_string(fault) + " in " + in.op + " \"" + in.node + "\"");
+    if (fault)
+      return fail(Code::kFailed, "kernel fault " + std::to_string(fault) + " in " + in.op + " \"" + in.node + "\"");
     if (!in.defines.empty()) {
       for (size_t i = 0; i < in.defines.size(); ++i) symbols.set(static_cast<size_t>(in.defines[i]), defined[i]);
       LATHE_CHECK(size_evaluate_all(plan, symbols, sizes));

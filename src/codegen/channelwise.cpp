@@ -10,10 +10,10 @@ namespace lathe::codegen {
 namespace {
 
 struct Shape2 {
-  int lanes;             ///< output channels of a vector
-  int inputs;            ///< input channels they read
-  int64_t k, columns;    ///< per group
-  int64_t channels;      ///< all output channels
+  int lanes;           ///< output channels of a vector
+  int inputs;          ///< input channels they read
+  int64_t k, columns;  ///< per group
+  int64_t channels;    ///< all output channels
   [[nodiscard]] int64_t vectors() const { return (channels + lanes - 1) / lanes; }
   /// First channel of vector v: the last one moves back to end with the channels.
   [[nodiscard]] int64_t first(int64_t v) const { return std::max<int64_t>(0, std::min(v * lanes, channels - lanes)); }
@@ -28,12 +28,19 @@ Shape2 shape_of(const Target& t, const Contraction& c) {
 class Generator {
  public:
   Generator(Emitter& emitter, const Contraction& contraction, const Schedule& schedule, const Epilogue& epi)
-      : e(emitter), c(contraction), s(schedule), epilogue(epi), shape(shape_of(e.target, c)), size(dtype_bits(c.dtype) / 8) {}
+      : e(emitter),
+        c(contraction),
+        s(schedule),
+        epilogue(epi),
+        shape(shape_of(e.target, c)),
+        size(dtype_bits(c.dtype) / 8) {}
 
   void run() {
     a_x_ = e.dim(c.a_x);
-    Val lines = e.dim(c.lines()), blocks = e.dim(ceil_div(c.lines(), s.row_block)), x_in = e.dim(c.x.in), x_out = e.dim(c.x.out);
-    Val image_bytes = c.images.empty() ? e.i64(0) : e.dim(c.images[0].a), out_image = e.dim(c.out_image), out_first = e.dim(c.out_first);
+    Val lines = e.dim(c.lines()), blocks = e.dim(ceil_div(c.lines(), s.row_block)), x_in = e.dim(c.x.in),
+        x_out = e.dim(c.x.out);
+    Val image_bytes = c.images.empty() ? e.i64(0) : e.dim(c.images[0].a), out_image = e.dim(c.out_image),
+        out_first = e.dim(c.out_first);
     std::vector<std::array<Val, 4>> outer;
     for (size_t i = 0; i < c.outer.size(); ++i)
       outer.push_back({e.dim(c.outer[i].in), e.dim(c.outer[i].out), e.dim(c.a_outer[i]), e.dim(c.out_outer[i])});
@@ -69,11 +76,14 @@ class Generator {
       Val column = e.mul(v, shape.lanes);
       if (shape.channels % shape.lanes && !mask) column = e.imin(column, e.i64(shape.channels - shape.lanes));
       if (mask) column = e.i64(0);
-      Val a = e.at(a_site, shape.k == shape.columns ? e.mul(column, size) : e.mul(e.div(column, e.i64(shape.columns)), shape.k * size));
+      Val a = e.at(a_site, shape.k == shape.columns ? e.mul(column, size)
+                                                    : e.mul(e.div(column, e.i64(shape.columns)), shape.k * size));
       Val w = e.at(e.buf(1), e.mul(v, vector_bytes));
-      Val start = c.bias ? e.load(c.dtype, e.at(e.buf(2), e.mul(column, size)), shape.lanes, mask) : e.constant(c.dtype, 0, shape.lanes);
+      Val start = c.bias ? e.load(c.dtype, e.at(e.buf(2), e.mul(column, size)), shape.lanes, mask)
+                         : e.constant(c.dtype, 0, shape.lanes);
       const Vals cached = epilogue.column_values(e, 4, column, shape.lanes, mask);
-      finish(site, row0, column, mask, cached, outer_taps(site, taps, 0, a, w, Vals(static_cast<size_t>(site.rows), start)));
+      finish(site, row0, column, mask, cached,
+             outer_taps(site, taps, 0, a, w, Vals(static_cast<size_t>(site.rows), start)));
     });
   }
 
@@ -90,7 +100,8 @@ class Generator {
   [[nodiscard]] int64_t tap_bytes() const { return shape.k * shape.lanes * size; }
 
   Vals line_taps(const Site& site, Val a, Val w, Vals acc) {
-    const bool known = std::all_of(site.runs.begin(), site.runs.end(), [](const Site::Run& r) { return r.count.has_value(); });
+    const bool known =
+        std::all_of(site.runs.begin(), site.runs.end(), [](const Site::Run& r) { return r.count.has_value(); });
     if (!known || s.unroll == 1) {  // one tap at a time
       for (const Site::Run& run : site.runs)
         acc = e.loop(run.taps.lo, run.taps.hi, 1, std::move(acc), [&](Val tap, Vals in) {
@@ -108,11 +119,13 @@ class Generator {
       return acc;
     }
     // All taps at once, input by input. Rows of acc that each tap serves:
-    std::vector<std::vector<bool>> serves(static_cast<size_t>(c.x.kernel), std::vector<bool>(static_cast<size_t>(site.rows), false));
+    std::vector<std::vector<bool>> serves(static_cast<size_t>(c.x.kernel),
+                                          std::vector<bool>(static_cast<size_t>(site.rows), false));
     for (const Site::Run& run : site.runs) {
       const int64_t lo = llvm::cast<llvm::ConstantInt>(run.taps.lo)->getSExtValue();
       for (int64_t t = lo; t < lo + *run.count; ++t)
-        serves[static_cast<size_t>(t)] = run.rows.empty() ? std::vector<bool>(static_cast<size_t>(site.rows), true) : run.rows;
+        serves[static_cast<size_t>(t)] =
+            run.rows.empty() ? std::vector<bool>(static_cast<size_t>(site.rows), true) : run.rows;
     }
     Vals weights(static_cast<size_t>(c.x.kernel * shape.k), nullptr);
     for (int64_t q = 0; q <= (site.rows - 1) * c.x.stride + c.x.reach(); ++q) {
@@ -136,10 +149,13 @@ class Generator {
     return acc;
   }
 
-  Val weight(Val w, int64_t j) { return e.load_aligned(c.dtype, e.at(w, j * shape.lanes * size), shape.lanes, shape.lanes * size); }
+  Val weight(Val w, int64_t j) {
+    return e.load_aligned(c.dtype, e.at(w, j * shape.lanes * size), shape.lanes, shape.lanes * size);
+  }
 
   Val load_inputs(Val p) {
-    Val mask = shape.channels < shape.lanes ? e.lane_mask(e.i64(shape.channels / shape.columns * shape.k), shape.inputs) : nullptr;
+    Val mask = shape.channels < shape.lanes ? e.lane_mask(e.i64(shape.channels / shape.columns * shape.k), shape.inputs)
+                                            : nullptr;
     return e.load(c.dtype, p, shape.inputs, mask);
   }
 
@@ -168,7 +184,8 @@ class Generator {
     }
     const int64_t bytes = int64_t{shape.lanes} * size;
     for (size_t i = 0; i < acc.size(); ++i) e.store(c.dtype, acc[i], e.at(spill_, static_cast<int64_t>(i) * bytes));
-    e.for_each(e.i64(0), e.i64(site.rows), 1, [&](Val m) { store(m, e.load(c.dtype, e.at(spill_, e.mul(m, bytes)), shape.lanes)); });
+    e.for_each(e.i64(0), e.i64(site.rows), 1,
+               [&](Val m) { store(m, e.load(c.dtype, e.at(spill_, e.mul(m, bytes)), shape.lanes)); });
   }
 
   Emitter& e;
@@ -195,9 +212,13 @@ Schedule choose(const Lowering& lowering, const Contraction& c, const Shape2& sh
     double cycles = 0;
     for (const int m : line_tiles(n.x, rows, c.x.out.is_const())) {
       const double fma = static_cast<double>(m * taps) / 2;
-      const double inputs = at_once ? static_cast<double>((m - 1) * c.x.stride + c.x.reach() + 1) : static_cast<double>(m * c.x.kernel);
-      const double loads = (inputs + static_cast<double>(taps)) / 2 + (shape.columns > 1 ? inputs * static_cast<double>(shape.k) : 0);
-      cycles += static_cast<double>(outer_taps) * (std::max({fma, loads, 4.0 * static_cast<double>(taps) * (m < 8 ? 8.0 - m : 0) / 16}) + 3) + m * 2 + 12;
+      const double inputs =
+          at_once ? static_cast<double>((m - 1) * c.x.stride + c.x.reach() + 1) : static_cast<double>(m * c.x.kernel);
+      const double loads =
+          (inputs + static_cast<double>(taps)) / 2 + (shape.columns > 1 ? inputs * static_cast<double>(shape.k) : 0);
+      cycles += static_cast<double>(outer_taps) *
+                    (std::max({fma, loads, 4.0 * static_cast<double>(taps) * (m < 8 ? 8.0 - m : 0) / 16}) + 3) +
+                m * 2 + 12;
     }
     cycles *= static_cast<double>(n.lines * shape.vectors());
     if (best.cycles != 0 && cycles >= best.cycles) continue;
@@ -233,10 +254,12 @@ std::vector<int64_t> tap_offsets(const PackSource& s) {
 }
 
 /// [vector][tap][j][lane]
-std::shared_ptr<const std::vector<std::byte>> pack_channelwise(const PackSource& s, const Tensor& weights, const Shape2& shape) {
+std::shared_ptr<const std::vector<std::byte>> pack_channelwise(const PackSource& s, const Tensor& weights,
+                                                               const Shape2& shape) {
   const auto taps = tap_offsets(s);
   const auto size = static_cast<size_t>(dtype_bits(s.dtype) / 8);
-  auto out = std::make_shared<std::vector<std::byte>>(static_cast<size_t>(shape.vectors()) * taps.size() * static_cast<size_t>(shape.k * shape.lanes) * size);
+  auto out = std::make_shared<std::vector<std::byte>>(static_cast<size_t>(shape.vectors()) * taps.size() *
+                                                      static_cast<size_t>(shape.k * shape.lanes) * size);
   std::byte* to = out->data();
   for (int64_t v = 0; v < shape.vectors(); ++v)
     for (const int64_t tap : taps)
@@ -244,7 +267,8 @@ std::shared_ptr<const std::vector<std::byte>> pack_channelwise(const PackSource&
         for (int l = 0; l < shape.lanes; ++l, to += size) {
           const int64_t channel = shape.first(v) + l;
           if (channel >= shape.channels) continue;
-          const int64_t at = tap + channel / shape.columns * s.group_stride.value() + channel % shape.columns * s.column_stride.value() + j * s.k_stride.value();
+          const int64_t at = tap + channel / shape.columns * s.group_stride.value() +
+                             channel % shape.columns * s.column_stride.value() + j * s.k_stride.value();
           std::memcpy(to, weights.bytes().data() + static_cast<size_t>(at) * size, size);
         }
   return out;
@@ -262,14 +286,15 @@ bool is_long_epilogue(const Program& p) {
 }
 
 bool channelwise_fits(const Target& target, const Contraction& c) {
-  if (!c.k.is_const() || !c.columns.is_const() || c.groups == 1 || c.images.size() > 1 || !dtype_info(c.dtype).is_float) return false;
+  if (!c.k.is_const() || !c.columns.is_const() || c.groups == 1 || c.images.size() > 1 || !dtype_info(c.dtype).is_float)
+    return false;
   const int lanes = target.vector_bits / dtype_bits(c.dtype);
   const int64_t k = c.k.value(), columns = c.columns.value();
   return columns < lanes && lanes % columns == 0 && lanes / columns * k <= lanes && k >= 1 && (k & (k - 1)) == 0;
 }
 
-Status call_channelwise(Lowering& lowering, const Node& node, const Contraction& contraction, const PackSource& source, const Tensor& weights, BufferId a,
-                        BufferId bias) {
+Status call_channelwise(Lowering& lowering, const Node& node, const Contraction& contraction, const PackSource& source,
+                        const Tensor& weights, BufferId a, BufferId bias) {
   Contraction c = contraction;
   c.bias = bias != kNone;
   c.long_epilogue = is_long_epilogue(node.epilogue);

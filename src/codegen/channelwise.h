@@ -12,13 +12,13 @@ namespace lathe::codegen {
 ///     out[x … x+rows, channels] += w[tap][j][channels] * spread_j(a[x * stride + tap, channels of these groups])
 ///
 /// where spread_j gives every lane the j-th input channel of its group (nothing to do for depthwise). A tile is `rows`
-/// positions of a line; an input vector is loaded once for all taps that use it. Channels are the innermost loop, so that
-/// memory is read in order; the last vector overlaps the one before it rather than being masked.
+/// positions of a line; an input vector is loaded once for all taps that use it. Channels are the innermost loop, so
+/// that memory is read in order; the last vector overlaps the one before it rather than being masked.
 bool channelwise_fits(const Target& target, const Contraction& c);
 
 /// Adds the call for `node`; the weights are packed at build time.
-Status call_channelwise(Lowering& lowering, const Node& node, const Contraction& c, const PackSource& source, const Tensor& weights, BufferId a,
-                        BufferId bias);
+Status call_channelwise(Lowering& lowering, const Node& node, const Contraction& c, const PackSource& source,
+                        const Tensor& weights, BufferId a, BufferId bias);
 
 /// Transcendental functions expand to dozens of instructions each: an epilogue with them is kept in a loop.
 bool is_long_epilogue(const Program& p);

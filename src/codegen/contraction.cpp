@@ -53,7 +53,12 @@ Blocks blocks(const Contraction& c, const Schedule& s, int lanes) {
 class Generator {
  public:
   Generator(Emitter& emitter, const Contraction& contraction, const Schedule& schedule, const Epilogue& epi)
-      : e(emitter), c(contraction), s(schedule), epilogue(epi), size(dtype_bits(c.dtype) / 8), lanes(e.target.vector_bits / dtype_bits(c.dtype)) {}
+      : e(emitter),
+        c(contraction),
+        s(schedule),
+        epilogue(epi),
+        size(dtype_bits(c.dtype) / 8),
+        lanes(e.target.vector_bits / dtype_bits(c.dtype)) {}
 
   void run() {
     // Everything that is the same for all tasks, here where it dominates its uses.
@@ -92,10 +97,10 @@ class Generator {
  private:
   /// The columns of one tile.
   struct Strip {
-    Val column;               ///< within the group
-    Val absolute;             ///< column of the output
+    Val column;    ///< within the group
+    Val absolute;  ///< column of the output
     int vectors;
-    Vals masks;               ///< per vector; null: all lanes
+    Vals masks;  ///< per vector; null: all lanes
     Val w;
     std::vector<Vals> cached;  ///< the epilogue's per-column values
   };
@@ -134,10 +139,12 @@ class Generator {
         t.w = e.at(w, e.mul(t.column, size));
       }
       for (int n = 0; n < vectors; ++n)
-        t.cached.push_back(epilogue.column_values(e, 4, e.add(t.absolute, e.i64(int64_t{n} * lanes)), lanes, t.masks[static_cast<size_t>(n)]));
+        t.cached.push_back(epilogue.column_values(e, 4, e.add(t.absolute, e.i64(int64_t{n} * lanes)), lanes,
+                                                  t.masks[static_cast<size_t>(n)]));
       rows(t, row_block);
     };
-    e.for_each(first, last, 1, [&](Val tile) { strip(tile, s.vectors, Vals(static_cast<size_t>(s.vectors), nullptr)); });
+    e.for_each(first, last, 1,
+               [&](Val tile) { strip(tile, s.vectors, Vals(static_cast<size_t>(s.vectors), nullptr)); });
     Val is_last = e.b.CreateICmpEQ(column_block, e.sub(column_blocks, e.i64(1)));
     if (const auto columns = c.columns.as_const()) {
       const int64_t tail = *columns % width;
@@ -160,7 +167,8 @@ class Generator {
     Val begin = e.mul(row_block, s.row_block);
     if (single_line(c)) {
       Val end = e.imin(e.add(begin, e.i64(s.row_block)), x_out_);
-      walk_line(e, c.x, s.rows, begin, end, x_in_, [&](const Site& site) { tile(strip, site, a_base_, image_row_, {}); });
+      walk_line(e, c.x, s.rows, begin, end, x_in_,
+                [&](const Site& site) { tile(strip, site, a_base_, image_row_, {}); });
       return;
     }
     Val lines = e.dim(c.lines());
@@ -182,16 +190,21 @@ class Generator {
     Vals acc;
     for (int m = 0; m < site.rows; ++m)
       for (int n = 0; n < strip.vectors; ++n) {
-        if (m) acc.push_back(acc[static_cast<size_t>(n)]);
-        else if (c.bias) acc.push_back(e.load(c.dtype, e.at(e.buf(2), e.mul(e.add(strip.absolute, e.i64(int64_t{n} * lanes)), size)), lanes, strip.masks[static_cast<size_t>(n)]));
-        else acc.push_back(e.constant(c.dtype, 0, lanes));
+        if (m)
+          acc.push_back(acc[static_cast<size_t>(n)]);
+        else if (c.bias)
+          acc.push_back(e.load(c.dtype, e.at(e.buf(2), e.mul(e.add(strip.absolute, e.i64(int64_t{n} * lanes)), size)),
+                               lanes, strip.masks[static_cast<size_t>(n)]));
+        else
+          acc.push_back(e.constant(c.dtype, 0, lanes));
       }
     Val a = e.at(a_line, e.mul(e.sub(e.mul(site.x, c.x.stride), e.i64(c.x.pad)), a_x_));
     acc = outer_taps(strip, site, taps, 0, a, strip.w, std::move(acc));
     finish(strip, site, e.add(row_line, e.mul(site.x, c.out_x)), acc);
   }
 
-  Vals outer_taps(const Strip& strip, const Site& site, const std::vector<Taps>& taps, size_t axis, Val a, Val w, Vals acc) {
+  Vals outer_taps(const Strip& strip, const Site& site, const std::vector<Taps>& taps, size_t axis, Val a, Val w,
+                  Vals acc) {
     if (axis == taps.size()) return inner_taps(strip, site, a, w, std::move(acc));
     Val step = e.mul(outer_[axis].a, c.outer[axis].dilation);
     int64_t below = c.x.kernel;
@@ -210,7 +223,8 @@ class Generator {
     for (const Site::Run& run : site.runs) {
       if (dense || run.count == 1) {
         Val length = e.mul(e.sub(run.taps.hi, run.taps.lo), k_);
-        acc = reduce(strip, site.rows, run.rows, e.at(a, e.mul(run.taps.lo, step)), e.at(w, e.mul(run.taps.lo, w_step)), length, std::move(acc));
+        acc = reduce(strip, site.rows, run.rows, e.at(a, e.mul(run.taps.lo, step)), e.at(w, e.mul(run.taps.lo, w_step)),
+                     length, std::move(acc));
       } else {
         acc = e.loop(run.taps.lo, run.taps.hi, 1, std::move(acc), [&](Val tap, const Vals& in) {
           return reduce(strip, site.rows, run.rows, e.at(a, e.mul(tap, step)), e.at(w, e.mul(tap, w_step)), k_, in);
@@ -223,7 +237,8 @@ class Generator {
   Vals reduce(const Strip& strip, int rows_here, const std::vector<bool>& active, Val a, Val w, Val length, Vals acc) {
     int unroll = s.unroll;
     const auto* known = llvm::dyn_cast<llvm::ConstantInt>(length);
-    if (known && known->getSExtValue() <= unroll) unroll = static_cast<int>(std::max<int64_t>(1, known->getSExtValue()));
+    if (known && known->getSExtValue() <= unroll)
+      unroll = static_cast<int>(std::max<int64_t>(1, known->getSExtValue()));
     Vals a_rows;
     Val row_step = e.mul(a_x_, c.x.stride);
     for (int m = 0; m < rows_here; ++m) a_rows.push_back(e.mul(row_step, m));
@@ -236,7 +251,8 @@ class Generator {
         Val w_u = e.at(w_i, e.mul(w_k_, u));
         for (int n = 0; n < strip.vectors; ++n) {
           Val p = e.at(w_u, int64_t{n} * lanes * size);
-          wv.push_back(c.packed ? e.load_aligned(c.dtype, p, lanes, lanes * size) : e.load(c.dtype, p, lanes, strip.masks[static_cast<size_t>(n)]));
+          wv.push_back(c.packed ? e.load_aligned(c.dtype, p, lanes, lanes * size)
+                                : e.load(c.dtype, p, lanes, strip.masks[static_cast<size_t>(n)]));
         }
         for (int m = 0; m < rows_here; ++m) {
           const auto um = static_cast<size_t>(m);
@@ -280,7 +296,8 @@ class Generator {
       for (int n = 0; n < strip.vectors; ++n) {
         const auto un = static_cast<size_t>(n);
         const int64_t shift = int64_t{n} * lanes;
-        Val v = epilogue.apply(e, 4, values[un], row, e.add(strip.absolute, e.i64(shift)), lanes, strip.masks[un], &strip.cached[un]);
+        Val v = epilogue.apply(e, 4, values[un], row, e.add(strip.absolute, e.i64(shift)), lanes, strip.masks[un],
+                               &strip.cached[un]);
         e.store(result, v, e.at(to, shift * out_size), strip.masks[un]);
       }
     };
@@ -297,7 +314,8 @@ class Generator {
     e.for_each(e.i64(0), e.i64(site.rows), 1, [&](Val m) {
       Vals values;
       for (int n = 0; n < strip.vectors; ++n)
-        values.push_back(e.load(c.dtype, e.at(spill_, e.add(e.mul(m, strip.vectors * bytes), e.i64(n * bytes))), lanes));
+        values.push_back(
+            e.load(c.dtype, e.at(spill_, e.add(e.mul(m, strip.vectors * bytes), e.i64(n * bytes))), lanes));
       store_row(m, values);
     });
   }
@@ -320,12 +338,14 @@ void emit_contraction(Emitter& e, const Contraction& c, const Schedule& s, const
   Generator(e, c, s, epilogue).run();
 }
 
-Status call_contraction(Lowering& lowering, const Node& node, const Contraction& contraction, const Schedule& s, BufferId a, BufferId w,
-                        BufferId bias, const std::string& name) {
+Status call_contraction(Lowering& lowering, const Node& node, const Contraction& contraction, const Schedule& s,
+                        BufferId a, BufferId w, BufferId bias, const std::string& name, BufferId out) {
   Contraction c = contraction;
   c.bias = bias != kNone;
-  c.long_epilogue = is_long_epilogue(node.epilogue);
-  const Epilogue epilogue(lowering, node);
+  Node plain = node;
+  if (out != kNone) plain.epilogue = {};
+  c.long_epilogue = is_long_epilogue(plain.epilogue);
+  const Epilogue epilogue(lowering, plain);
   const int lanes = lowering.target.vector_bits / dtype_bits(c.dtype);
   const Blocks n = blocks(c, s, lanes);
   std::vector<Dim> dims = c.dims();
@@ -334,7 +354,7 @@ Status call_contraction(Lowering& lowering, const Node& node, const Contraction&
   Call call;
   call.scalars = Lowering::symbolic(dims);
   call.kernel = lowering.kernel(name, call.scalars, [&](Emitter& e) { emit_contraction(e, c, s, epilogue); });
-  call.buffers = {a, w, bias, lowering.buffer(node.outputs[0])};
+  call.buffers = {a, w, bias, out == kNone ? lowering.buffer(node.outputs[0]) : out};
   call.buffers.insert(call.buffers.end(), epilogue.buffers().begin(), epilogue.buffers().end());
   call.tasks = n.rows * n.columns * c.image_count() * Dim(c.groups);
   call.tactic = name + " " + s.str();

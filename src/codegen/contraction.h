@@ -11,7 +11,8 @@ namespace lathe::codegen {
 
 /// Convolutions, their transposes and matrix products are one computation:
 ///
-///     out[image, line, x, column] = bias[column] + sum over taps and k of a[image, line, x; tap, k] * w[tap, k, column]
+///     out[image, line, x, column] = bias[column] + sum over taps and k of a[image, line, x; tap, k] * w[tap, k,
+///     column]
 ///
 /// A "row" is one output position (image, line, x), a matrix product has one line per image and no window. A tile of
 /// rows × vectors of columns stays in registers over the whole reduction:
@@ -28,15 +29,15 @@ struct Contraction {
     Dim extent, a, w;  ///< strides; outermost first
   };
   std::vector<Batch> images;
-  int64_t groups = 1;      ///< group g reads channels [g*k, (g+1)*k) of a and writes its own columns
-  std::vector<Axis> outer;  ///< all spatial axes but the last
+  int64_t groups = 1;        ///< group g reads channels [g*k, (g+1)*k) of a and writes its own columns
+  std::vector<Axis> outer;   ///< all spatial axes but the last
   std::vector<Dim> a_outer;  ///< stride of each outer input axis
   Axis x;
-  Dim a_x, a_k;            ///< strides of the last spatial axis and of the reduction
-  Dim k;                   ///< reduction length per tap and group
-  Dim columns;             ///< per group
+  Dim a_x, a_k;  ///< strides of the last spatial axis and of the reduction
+  Dim k;         ///< reduction length per tap and group
+  Dim columns;   ///< per group
 
-  bool packed = true;      ///< w is [image][group][panel][tap][k][panel width]; else [image][k][columns] with rows of w_k
+  bool packed = true;  ///< w is [image][group][panel][tap][k][panel width]; else [image][k][columns] with rows of w_k
   Dim w_k;
   bool bias = false;
   bool long_epilogue = false;  ///< too much code to repeat for each accumulator: rolled into a loop
@@ -57,12 +58,12 @@ struct Contraction {
 /// How a contraction is tiled: data, so that a tuner can try others. Never affects results beyond the order of
 /// reductions, which is the same for every schedule: taps and k in order.
 struct Schedule {
-  int rows = 1, vectors = 1;  ///< the register tile
-  int unroll = 1;             ///< of the reduction
-  int panel = 0;              ///< columns of a packed panel: a multiple of the tile's
-  int64_t row_block = 1;      ///< per task: lines, or positions where there is only one line
-  int64_t column_block = 1;   ///< per task: tiles
-  double cycles = 0;          ///< what the cost model expects
+  int rows = 1, vectors = 1;              ///< the register tile
+  int unroll = 1;                         ///< of the reduction
+  int panel = 0;                          ///< columns of a packed panel: a multiple of the tile's
+  int64_t row_block = 1;                  ///< per task: lines, or positions where there is only one line
+  int64_t column_block = 1;               ///< per task: tiles
+  double cycles = 0;                      ///< what the cost model expects
   [[nodiscard]] std::string str() const;  ///< "14x2"
 };
 
@@ -74,14 +75,17 @@ ContractionSize typical_size(const Lowering& lowering, const Contraction& c);
 
 /// Schedules worth trying, best by the cost model first. `panel`: 0, or what the width must divide.
 std::vector<Schedule> candidates(const Lowering& lowering, const Contraction& c, const Target& target, int panel);
-/// The panel width that all targets use for these sizes, so that engines for several share weights.
+/// The target with the widest vectors decides how weights are laid out, so that engines for several targets share them.
+const Target& layout_target(const Lowering& lowering);
+/// The panel width that all targets use for these sizes.
 int shared_panel(const Lowering& lowering, const Contraction& c);
 
 /// Emits the kernel. Buffers: a, w, bias (may be null), out, then those of the epilogue.
 void emit_contraction(Emitter& e, const Contraction& c, const Schedule& s, const Epilogue& epilogue);
 
-/// Adds the call for `node`: buffers a, w, bias as given, output 0 of the node.
-Status call_contraction(Lowering& lowering, const Node& node, const Contraction& c, const Schedule& s, BufferId a, BufferId w,
-                        BufferId bias, const std::string& name);
+/// Adds the call for `node`: buffers a, w, bias as given, output 0 of the node with its epilogue. `out`: another buffer
+/// for the plain result.
+Status call_contraction(Lowering& lowering, const Node& node, const Contraction& c, const Schedule& s, BufferId a,
+                        BufferId w, BufferId bias, const std::string& name, BufferId out = kNone);
 
 }  // namespace lathe::codegen

@@ -96,7 +96,8 @@ std::vector<int> line_tiles(int64_t length, int rows, bool known) {
   return tiles;
 }
 
-void walk_line(Emitter& e, const Axis& axis, int rows, Val begin, Val end, Val size, const std::function<void(const Site&)>& tile) {
+void walk_line(Emitter& e, const Axis& axis, int rows, Val begin, Val end, Val size,
+               const std::function<void(const Site&)>& tile) {
   const auto length = axis.out.as_const();
   if (axis.inside) {
     walk_inside(e, axis, rows, begin, end, length ? std::optional(*length % rows) : std::nullopt, tile);
@@ -115,16 +116,20 @@ void walk_line(Emitter& e, const Axis& axis, int rows, Val begin, Val end, Val s
     for (int64_t x = 0; x < *length;) {
       const int n = static_cast<int>(std::min<int64_t>(rows, *length - x));
       const bool edge = x * axis.stride - axis.pad < 0 || (x + n - 1) * axis.stride - axis.pad + axis.reach() >= *input;
-      if (!edge && !spans.empty() && !spans.back().edge && spans.back().rows == n) ++spans.back().tiles;
-      else spans.push_back({x, n, 1, edge});
+      if (!edge && !spans.empty() && !spans.back().edge && spans.back().rows == n)
+        ++spans.back().tiles;
+      else
+        spans.push_back({x, n, 1, edge});
       edges += edge;
       x += n;
     }
     if (edges <= kMaxEdgeTiles) {
       for (const Span& s : spans) {
-        if (s.edge) tile(edge_site(e, axis, *input, s.x, s.rows));
+        if (s.edge)
+          tile(edge_site(e, axis, *input, s.x, s.rows));
         else
-          e.for_each(e.i64(s.x), e.i64(s.x + s.tiles * s.rows), s.rows, [&](Val x) { tile(whole_site(e, axis, x, s.rows)); });
+          e.for_each(e.i64(s.x), e.i64(s.x + s.tiles * s.rows), s.rows,
+                     [&](Val x) { tile(whole_site(e, axis, x, s.rows)); });
       }
       return;
     }
@@ -133,7 +138,8 @@ void walk_line(Emitter& e, const Axis& axis, int rows, Val begin, Val end, Val s
   const int64_t first = std::max<int64_t>(0, ceil_div64(axis.pad, axis.stride));
   Val left = e.imin(e.i64(first), end);
   Val room = e.add(size, e.i64(axis.pad - axis.reach() - 1));  // where the last window may start, counted from the pad
-  Val last = e.b.CreateSelect(e.b.CreateICmpSLT(room, e.i64(0)), e.i64(0), e.add(e.div(e.imax(room, e.i64(0)), e.i64(axis.stride)), e.i64(1)));
+  Val last = e.b.CreateSelect(e.b.CreateICmpSLT(room, e.i64(0)), e.i64(0),
+                              e.add(e.div(e.imax(room, e.i64(0)), e.i64(axis.stride)), e.i64(1)));
   Val right = e.imax(left, e.imin(last, end));
   const auto clipped = [&](Val x) { tile({x, 1, {{clip_taps(e, axis, x, size), {}, std::nullopt}}}); };
   e.for_each(begin, left, 1, clipped);

@@ -31,12 +31,12 @@ Taps clip_taps(Emitter& e, const Axis& axis, Val x, Val size);
 
 /// A run of neighbouring output positions of a line, computed together.
 struct Site {
-  Val x;      ///< the first position
-  int rows;   ///< how many
+  Val x;     ///< the first position
+  int rows;  ///< how many
   /// Consecutive taps and which rows they serve. The runs of a site follow each other.
   struct Run {
     Taps taps;
-    std::vector<bool> rows;  ///< empty: all
+    std::vector<bool> rows;        ///< empty: all
     std::optional<int64_t> count;  ///< number of taps, where known
   };
   std::vector<Run> runs;
@@ -46,7 +46,8 @@ struct Site {
 /// tiles are all alike; lines that touch padding are covered whole: statically known ones get a tile for each edge,
 /// with the taps that fall outside left out, others get single positions whose taps are clipped when the kernel runs.
 /// `size`: axis.in.
-void walk_line(Emitter& e, const Axis& axis, int rows, Val begin, Val end, Val size, const std::function<void(const Site&)>& tile);
+void walk_line(Emitter& e, const Axis& axis, int rows, Val begin, Val end, Val size,
+               const std::function<void(const Site&)>& tile);
 
 /// The sizes of the tiles (for a cost model) that walk_line makes of a line of `length` positions.
 std::vector<int> line_tiles(int64_t length, int rows, bool known);

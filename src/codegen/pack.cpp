@@ -21,7 +21,8 @@ std::vector<int64_t> offsets(const std::vector<PackSource::Level>& levels, int64
 }
 
 template <class T>
-void pack_panel(const PackSource& s, const T* from, T* to, int64_t column0, int panel, const std::vector<int64_t>& taps) {
+void pack_panel(const PackSource& s, const T* from, T* to, int64_t column0, int panel,
+                const std::vector<int64_t>& taps) {
   const int64_t k = s.k.value(), sk = s.k_stride.value(), sc = s.column_stride.value();
   const int64_t width = std::min<int64_t>(panel, s.columns.value() - column0);
   for (const int64_t tap : taps) {
@@ -47,10 +48,12 @@ void pack_all(const PackSource& s, const T* from, T* to, int panel) {
   const auto work = [&](int64_t begin, int64_t end) {
     for (int64_t j = begin; j < end; ++j) {
       const int64_t p = j % panels, g = j / panels % s.groups, image = j / panels / s.groups;
-      pack_panel(s, from + images[static_cast<size_t>(image)] + g * s.group_stride.value(), to + j * panel_size, p * panel, panel, taps);
+      pack_panel(s, from + images[static_cast<size_t>(image)] + g * s.group_stride.value(), to + j * panel_size,
+                 p * panel, panel, taps);
     }
   };
-  const auto threads = jobs * panel_size < (1 << 18) ? 1 : std::min<int64_t>(jobs, std::max(1U, std::thread::hardware_concurrency()));
+  const auto threads =
+      jobs * panel_size < (1 << 18) ? 1 : std::min<int64_t>(jobs, std::max(1U, std::thread::hardware_concurrency()));
   std::vector<std::jthread> pool;
   for (int64_t t = 1; t < threads; ++t) pool.emplace_back(work, jobs * t / threads, jobs * (t + 1) / threads);
   work(0, jobs / threads);
@@ -78,8 +81,10 @@ std::shared_ptr<const std::vector<std::byte>> pack(const PackSource& source, con
     }
     pack_all(source, p, reinterpret_cast<T*>(out->data()), panel);
   };
-  if (dtype_bits(source.dtype) == 64) run(static_cast<uint64_t*>(nullptr));
-  else run(static_cast<uint32_t*>(nullptr));
+  if (dtype_bits(source.dtype) == 64)
+    run(static_cast<uint64_t*>(nullptr));
+  else
+    run(static_cast<uint32_t*>(nullptr));
   return out;
 }
 
@@ -103,7 +108,8 @@ Result<BufferId> call_pack(Lowering& lowering, const Node& node, const PackSourc
     Val source = e.buf(0), target = e.buf(1);
     const auto bytes = [&](const Dim& d) { return e.mul(e.dim(d), size); };
     Val k = e.dim(s.k), sk = bytes(s.k_stride), columns = e.dim(s.columns), sc = bytes(s.column_stride);
-    Val panel_count = e.dim(panels), tap_count = e.dim(taps), group_stride = bytes(s.group_stride), first = bytes(s.first);
+    Val panel_count = e.dim(panels), tap_count = e.dim(taps), group_stride = bytes(s.group_stride),
+        first = bytes(s.first);
     const int64_t row = panel * size;
     const auto descend = [&](Val at, Val index, const std::vector<PackSource::Level>& levels) {
       for (auto l = levels.rbegin(); l != levels.rend(); ++l) {
@@ -128,18 +134,23 @@ Result<BufferId> call_pack(Lowering& lowering, const Node& node, const PackSourc
           e.for_each(e.i64(0), k, 1, [&](Val i) {
             Val from_k = e.at(from_tap, e.mul(i, sk)), to_k = e.at(to_tap, e.mul(i, row));
             e.for_vectors(width, lanes, [&](Val c, int n, Val mask) {
-              e.store(s.dtype, e.load(s.dtype, e.at(from_k, e.mul(c, size)), n, mask), e.at(to_k, e.mul(c, size)), mask);
+              e.store(s.dtype, e.load(s.dtype, e.at(from_k, e.mul(c, size)), n, mask), e.at(to_k, e.mul(c, size)),
+                      mask);
             });
           });
         } else {
           e.for_each(e.i64(0), width, 1, [&](Val c) {
             Val from_c = e.at(from_tap, e.mul(c, sc)), to_c = e.at(to_tap, e.mul(c, size));
-            e.for_each(e.i64(0), k, 1, [&](Val i) { e.store(s.dtype, e.load(s.dtype, e.at(from_c, e.mul(i, sk))), e.at(to_c, e.mul(i, row))); });
+            e.for_each(e.i64(0), k, 1, [&](Val i) {
+              e.store(s.dtype, e.load(s.dtype, e.at(from_c, e.mul(i, sk))), e.at(to_c, e.mul(i, row)));
+            });
           });
         }
         e.if_then(e.b.CreateICmpSLT(width, e.i64(panel)), [&] {
           e.for_each(e.i64(0), k, 1, [&](Val i) {
-            e.for_each(width, e.i64(panel), 1, [&](Val c) { e.store(s.dtype, e.constant_int(s.dtype, 0), e.at(to_tap, e.add(e.mul(i, row), e.mul(c, size)))); });
+            e.for_each(width, e.i64(panel), 1, [&](Val c) {
+              e.store(s.dtype, e.constant_int(s.dtype, 0), e.at(to_tap, e.add(e.mul(i, row), e.mul(c, size))));
+            });
           });
         });
       });
@@ -156,7 +167,8 @@ Result<BufferId> call_pack(Lowering& lowering, const Node& node, const PackSourc
   return packed;
 }
 
-Result<BufferId> packed_weights(Lowering& lowering, const Node& node, const PackSource& source, ValueId weights, int panel) {
+Result<BufferId> packed_weights(Lowering& lowering, const Node& node, const PackSource& source, ValueId weights,
+                                int panel) {
   if (const auto& constant = lowering.value(weights).constant) return lowering.weight(pack(source, *constant, panel));
   return call_pack(lowering, node, source, lowering.buffer(weights), panel);
 }

@@ -18,8 +18,8 @@ struct PackSource {
   std::vector<Level> images;  ///< outermost first
   int64_t groups = 1;
   Dim group_stride = 0;
-  std::vector<Level> taps;    ///< outermost first
-  Dim first = 0;              ///< offset of tap 0
+  std::vector<Level> taps;  ///< outermost first
+  Dim first = 0;            ///< offset of tap 0
   Dim k, k_stride;
   Dim columns, column_stride;  ///< per group
 
@@ -31,6 +31,7 @@ std::shared_ptr<const std::vector<std::byte>> pack(const PackSource& source, con
 /// Adds a kernel that packs buffer `from` when the engine runs; returns the packed buffer.
 Result<BufferId> call_pack(Lowering& lowering, const Node& node, const PackSource& source, BufferId from, int panel);
 /// Whichever of both it takes.
-Result<BufferId> packed_weights(Lowering& lowering, const Node& node, const PackSource& source, ValueId weights, int panel);
+Result<BufferId> packed_weights(Lowering& lowering, const Node& node, const PackSource& source, ValueId weights,
+                                int panel);
 
 }  // namespace lathe::codegen

@@ -11,8 +11,8 @@ namespace lathe::codegen {
 
 namespace {
 
-constexpr double kLatency = 4;        // of a multiply-add: too few accumulators wait for each other
-constexpr double kTileOverhead = 24;  // loop set-up and drain
+constexpr double kLatency = 4;                   // of a multiply-add: too few accumulators wait for each other
+constexpr double kTileOverhead = 24;             // loop set-up and drain
 constexpr double kL2Bytes = 40, kFarBytes = 10;  // per cycle
 constexpr double kTaskOverhead = 800, kWakeOverhead = 12000;
 
@@ -38,6 +38,8 @@ struct Model {
     double step = std::max({fma, loads, rows * vectors < 2 * kLatency ? kLatency : 0.0});
     const double panel = static_cast<double>(taps * n.k * vectors * lanes * size);
     if (panel > static_cast<double>(target.l1_bytes) / 2) step = std::max(step, vectors * lanes * size / kL2Bytes);
+    if (panel > static_cast<double>(target.l2_bytes) * 0.7 && n.lines * n.x > rows)
+      step = std::max(step, vectors * lanes * size / kFarBytes * 0.5);
     step += 0.01 * (rows + vectors);  // of equals, the one with fewer loads
     return step * static_cast<double>(taps * n.k) + rows * vectors * 1.0 + kTileOverhead;
   }
@@ -63,13 +65,15 @@ struct Model {
 };
 
 /// Splits the work into tasks: `cycles` for one image and group.
-void split(Schedule& s, const Model& m, const Contraction& c, const Target& target, int64_t outer, double cycles, int threads) {
+void split(Schedule& s, const Model& m, const Contraction& c, const Target& target, int64_t outer, double cycles,
+           int threads) {
   const int64_t tiles = (m.n.columns + s.vectors * m.lanes - 1) / (s.vectors * m.lanes);
   const int64_t units = m.single_line ? (m.n.x + s.rows - 1) / s.rows : m.n.lines;
   const double positions = m.single_line ? s.rows : static_cast<double>(m.n.x);
   const double a_unit = positions * static_cast<double>(m.n.k * m.size) * static_cast<double>(c.x.stride) *
                         (c.outer.empty() ? 1.0 : static_cast<double>(c.outer.back().stride));
-  const double a_halo = c.outer.empty() ? 0 : static_cast<double>(c.outer.back().reach() * m.n.x * m.n.k * m.size * c.x.stride);
+  const double a_halo =
+      c.outer.empty() ? 0 : static_cast<double>(c.outer.back().reach() * m.n.x * m.n.k * m.size * c.x.stride);
   const double w_tile = static_cast<double>(m.taps * m.n.k * s.vectors * m.lanes * m.size);
   const auto l2 = static_cast<double>(target.l2_bytes);
   double best = 0;
@@ -117,13 +121,20 @@ int pick_unroll(const Contraction& c, const Model& m, int rows, int vectors) {
 
 ContractionSize typical_size(const Lowering& lowering, const Contraction& c) {
   const auto at_least_1 = [&](const Dim& d) { return std::max<int64_t>(1, lowering.typical(d)); };
-  return {at_least_1(c.image_count()), at_least_1(c.lines()), at_least_1(c.x.out), at_least_1(c.k), at_least_1(c.columns)};
+  return {at_least_1(c.image_count()), at_least_1(c.lines()), at_least_1(c.x.out), at_least_1(c.k),
+          at_least_1(c.columns)};
 }
 
 std::vector<Schedule> candidates(const Lowering& lowering, const Contraction& c, const Target& target, int panel) {
   const int size = dtype_bits(c.dtype) / 8, lanes = target.vector_bits / 8 / size;
-  const Model m{target, lanes, size, typical_size(lowering, c), std::max<int64_t>(1, c.taps()),
-                c.x.out.is_const(), c.outer.empty() && c.x.inside, c.packed};
+  const Model m{target,
+                lanes,
+                size,
+                typical_size(lowering, c),
+                std::max<int64_t>(1, c.taps()),
+                c.x.out.is_const(),
+                c.outer.empty() && c.x.inside,
+                c.packed};
   std::vector<Schedule> list;
   for (int vectors = 1; vectors <= 12; ++vectors) {
     if (panel && panel % (vectors * lanes) != 0) continue;
@@ -137,15 +148,20 @@ std::vector<Schedule> candidates(const Lowering& lowering, const Contraction& c,
   }
   std::stable_sort(list.begin(), list.end(), [](const Schedule& a, const Schedule& b) { return a.cycles < b.cycles; });
   if (list.size() > 16) list.resize(16);
-  for (Schedule& s : list) split(s, m, c, target, m.n.images * c.groups, s.cycles, std::max(1, lowering.options.threads_hint));
+  for (Schedule& s : list)
+    split(s, m, c, target, m.n.images * c.groups, s.cycles, std::max(1, lowering.options.threads_hint));
   return list;
 }
 
-int shared_panel(const Lowering& lowering, const Contraction& c) {
+const Target& layout_target(const Lowering& lowering) {
   const Target* widest = &lowering.target;
   for (const Target& t : all_targets())
     if (t.vector_bits > widest->vector_bits) widest = &t;
-  return candidates(lowering, c, *widest, 0).front().panel;
+  return *widest;
+}
+
+int shared_panel(const Lowering& lowering, const Contraction& c) {
+  return candidates(lowering, c, layout_target(lowering), 0).front().panel;
 }
 
 }  // namespace lathe::codegen

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Convolution as a contraction over NHWC input and packed OHWI weights. A convolution that is a matrix product (kernel 1,
-// stride 1, no padding) treats all pixels of all images as rows.
+// Convolution as a contraction over NHWC input and packed OHWI weights. A convolution that is a matrix product (kernel
+// 1, stride 1, no padding) treats all pixels of all images as rows.
 #include "ops/conv.h"
 
 #include <algorithm>
@@ -9,6 +9,7 @@
 #include "codegen/contraction.h"
 #include "codegen/lower/lower.h"
 #include "codegen/pack.h"
+#include "codegen/winograd.h"
 
 namespace lathe::codegen {
 
@@ -32,12 +33,14 @@ bool is_pointwise(const Axis& a) { return a.kernel == 1 && a.stride == 1 && a.pa
 Status lower_conv(Lowering& lowering, const Node& node) {
   const auto& op = *node.as<ops::Conv>();
   const ValueId bias = node.anchor_inputs > 2 ? node.inputs[2] : kNoId;
-  const Shape &in = lowering.shape(node.inputs[0]), &w = lowering.shape(node.inputs[1]), &out = lowering.shape(node.outputs[0]);
+  const Shape &in = lowering.shape(node.inputs[0]), &w = lowering.shape(node.inputs[1]),
+              &out = lowering.shape(node.outputs[0]);
   Contraction c;
   c.dtype = lowering.dtype(node.inputs[0]);
   if (c.dtype != DType::kF32 && c.dtype != DType::kF64)
     return fail(Code::kUnsupported, "convolution of " + std::string(dtype_name(c.dtype)) + " is not generated yet");
-  if (!w.back().is_const() || !w[0].is_const()) return fail(Code::kUnsupported, "the channels of weight " + shape_str(w) + " are not constant");
+  if (!w.back().is_const() || !w[0].is_const())
+    return fail(Code::kUnsupported, "the channels of weight " + shape_str(w) + " are not constant");
   const Dim size = dtype_bits(c.dtype) / 8, channels = in.back();
   c.groups = op.group;
   c.k = w.back();
@@ -83,8 +86,12 @@ Status lower_conv(Lowering& lowering, const Node& node) {
     source.taps.insert(source.taps.begin(), {axes[d].kernel, step});
     step = step * Dim(axes[d].kernel);
   }
-  if (const auto& constant = lowering.value(node.inputs[1]).constant; constant && channelwise_fits(lowering.target, c))
-    return call_channelwise(lowering, node, c, source, *constant, lowering.buffer(node.inputs[0]), lowering.buffer(bias));
+  const auto& constant = lowering.value(node.inputs[1]).constant;
+  if (constant && channelwise_fits(lowering.target, c))
+    return call_channelwise(lowering, node, c, source, *constant, lowering.buffer(node.inputs[0]),
+                            lowering.buffer(bias));
+  if (const int tile = winograd_tile(lowering, node, c, constant ? &*constant : nullptr))
+    return call_winograd(lowering, node, c, *constant, lowering.buffer(node.inputs[0]), lowering.buffer(bias), tile);
   const Schedule s = candidates(lowering, c, lowering.target, shared_panel(lowering, c)).front();
   LATHE_TRY(const BufferId packed, packed_weights(lowering, node, source, node.inputs[1], s.panel));
   return call_contraction(lowering, node, c, s, lowering.buffer(node.inputs[0]), packed, lowering.buffer(bias), "conv");

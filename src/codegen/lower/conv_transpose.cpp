@@ -23,7 +23,8 @@ struct Phase {
 };
 
 /// Positions remainder, remainder + stride, … of one output dimension. kernel = 0: no tap reaches them.
-Phase phase_of(const ops::ConvTranspose& op, size_t d, int64_t kernel, const Dim& in, const Dim& out, int64_t remainder) {
+Phase phase_of(const ops::ConvTranspose& op, size_t d, int64_t kernel, const Dim& in, const Dim& out,
+               int64_t remainder) {
   const int64_t stride = op.strides[d], dilation = op.dilations[d], common = std::gcd(stride, dilation);
   const auto aligned = [&](int64_t tap) { return (remainder + op.pads[d] - tap * dilation) % stride == 0; };
   int64_t tap = 0;
@@ -41,7 +42,8 @@ Phase phase_of(const ops::ConvTranspose& op, size_t d, int64_t kernel, const Dim
     p.step = -step;
   }
   const size_t spatial = op.strides.size();
-  p.axis.settle(p.axis.kernel == 0 || (kernel == stride && dilation == 1 && op.pads[d] == 0 && op.pads[spatial + d] == 0 && op.output_padding[d] == 0));
+  p.axis.settle(p.axis.kernel == 0 || (kernel == stride && dilation == 1 && op.pads[d] == 0 &&
+                                       op.pads[spatial + d] == 0 && op.output_padding[d] == 0));
   return p;
 }
 
@@ -50,16 +52,20 @@ Phase phase_of(const ops::ConvTranspose& op, size_t d, int64_t kernel, const Dim
 Status lower_conv_transpose(Lowering& lowering, const Node& node) {
   const auto& op = *node.as<ops::ConvTranspose>();
   const ValueId bias = node.anchor_inputs > 2 ? node.inputs[2] : kNoId;
-  const Shape &in = lowering.shape(node.inputs[0]), &w = lowering.shape(node.inputs[1]), &out = lowering.shape(node.outputs[0]);
+  const Shape &in = lowering.shape(node.inputs[0]), &w = lowering.shape(node.inputs[1]),
+              &out = lowering.shape(node.outputs[0]);
   const DType dtype = lowering.dtype(node.inputs[0]);
   if (dtype != DType::kF32 && dtype != DType::kF64)
-    return fail(Code::kUnsupported, "transposed convolution of " + std::string(dtype_name(dtype)) + " is not generated yet");
-  if (!w.back().is_const() || !w[0].is_const()) return fail(Code::kUnsupported, "the channels of weight " + shape_str(w) + " are not constant");
+    return fail(Code::kUnsupported,
+                "transposed convolution of " + std::string(dtype_name(dtype)) + " is not generated yet");
+  if (!w.back().is_const() || !w[0].is_const())
+    return fail(Code::kUnsupported, "the channels of weight " + shape_str(w) + " are not constant");
   const size_t spatial = op.strides.size();
   const Dim size = dtype_bits(dtype) / 8, channels = in.back();
   int64_t phases = 1;
   for (const int64_t s : op.strides) phases *= s;
-  if (phases > 256) return fail(Code::kUnsupported, "strides with " + std::to_string(phases) + " output phases are not generated yet");
+  if (phases > 256)
+    return fail(Code::kUnsupported, "strides with " + std::to_string(phases) + " output phases are not generated yet");
 
   for (int64_t index = 0; index < phases; ++index) {
     std::vector<Phase> parts(spatial);
@@ -125,7 +131,8 @@ Status lower_conv_transpose(Lowering& lowering, const Node& node) {
       LATHE_TRY(packed, packed_weights(lowering, node, source, node.inputs[1], panel));
     }
     const Schedule s = candidates(lowering, c, lowering.target, panel).front();
-    LATHE_CHECK(call_contraction(lowering, node, c, s, lowering.buffer(node.inputs[0]), packed, lowering.buffer(bias), "conv_transpose"));
+    LATHE_CHECK(call_contraction(lowering, node, c, s, lowering.buffer(node.inputs[0]), packed, lowering.buffer(bias),
+                                 "conv_transpose"));
   }
   return {};
 }

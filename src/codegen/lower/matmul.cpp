@@ -31,11 +31,13 @@ std::vector<Dim> batch_strides(const Shape& in, const Shape& out) {
 
 Status lower_matmul(Lowering& lowering, const Node& node) {
   const auto& op = *node.as<ops::MatMul>();
-  const Shape &a = lowering.shape(node.inputs[0]), &b = lowering.shape(node.inputs[1]), &out = lowering.shape(node.outputs[0]);
+  const Shape &a = lowering.shape(node.inputs[0]), &b = lowering.shape(node.inputs[1]),
+              &out = lowering.shape(node.outputs[0]);
   Contraction c;
   c.dtype = lowering.dtype(node.inputs[0]);
   if (dtype_bits(c.dtype) < 32 || c.dtype == DType::kString || dtype_bits(c.dtype) > 64)
-    return fail(Code::kUnsupported, "matrix products of " + std::string(dtype_name(c.dtype)) + " are not generated yet");
+    return fail(Code::kUnsupported,
+                "matrix products of " + std::string(dtype_name(c.dtype)) + " are not generated yet");
   const Dim size = dtype_bits(c.dtype) / 8;
   const Dim m = out[out.size() - 2], n = out.back(), k = a[a.size() - (op.trans_a ? 2 : 1)];
   c.k = k;
