@@ -141,7 +141,7 @@ llvm::Type* Emitter::memory_type(DType t) {
     case DType::kF32: return b.getFloatTy();
     case DType::kF64: return b.getDoubleTy();
     case DType::kF16: return b.getHalfTy();
-    case DType::kBF16: return b.getBFloatTy();
+    case DType::kBF16: return b.getInt16Ty();  // as bits: LLVM would call a library to round
     default: return b.getIntNTy(static_cast<unsigned>(std::max(8, dtype_bits(t))));
   }
 }

@@ -162,6 +162,20 @@ struct StepEmitter {
 
   Val cast(Val x, DType from, DType to) {
     if (from == to) return x;
+    auto& b = e.b;
+    if (from == DType::kBF16) {
+      Val bits = b.CreateShl(b.CreateZExt(x, e.vec(DType::kI32, n)), e.constant_int(DType::kI32, 16, n));
+      return cast(b.CreateBitCast(bits, e.vec(DType::kF32, n)), DType::kF32, to);
+    }
+    if (to == DType::kBF16) {  // round to nearest even; a NaN stays one
+      Val wide = cast(x, from, DType::kF32);
+      Val bits = b.CreateBitCast(wide, e.vec(DType::kI32, n));
+      Val top = b.CreateLShr(bits, e.constant_int(DType::kI32, 16, n));
+      Val odd = b.CreateAnd(top, e.constant_int(DType::kI32, 1, n));
+      Val rounded = b.CreateLShr(b.CreateAdd(b.CreateAdd(bits, odd), e.constant_int(DType::kI32, 0x7fff, n)), e.constant_int(DType::kI32, 16, n));
+      Val quiet = b.CreateOr(top, e.constant_int(DType::kI32, 0x40, n));
+      return b.CreateTrunc(b.CreateSelect(b.CreateFCmpUNO(wide, wide), quiet, rounded), e.vec(DType::kBF16, n));
+    }
     auto* type = e.vec(to, n);
     const auto &f = dtype_info(from), &g = dtype_info(to);
     if (to == DType::kBool)

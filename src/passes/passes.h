@@ -31,6 +31,8 @@ Status optimize(Graph& graph, const PassOptions& options = {});
 /// The passes, each one file. They return how many changes they made.
 namespace passes {
 
+/// f16 and bf16 values become f32 inside the graph; inputs and outputs keep their types.
+Result<int> widen_half(Graph& g, const PassOptions& options);
 /// Replaces nodes whose inputs are constants by their results, and values whose contents are known by constants.
 Result<int> constant_fold(Graph& g, const PassOptions& options);
 /// Infers shapes and contents again in order, so that what became known spreads.

@@ -61,9 +61,12 @@ Status lower_pointwise(Lowering& lowering, const Node& node) {
   for (const ValueId v : node.inputs) types.push_back(v == kNoId ? DType::kUndefined : lowering.dtype(v));
   const auto program = node.op->program(types);
   if (!program) return fail(Code::kUnsupported, "has no elementwise program for these types");
-  for (const Step& s : program->steps)
-    if (s.dtype == DType::kString || s.dtype == DType::kBF16 || s.dtype == DType::kF16 || dtype_bits(s.dtype) < 8 || dtype_bits(s.dtype) > 64)
+  for (const Step& s : program->steps) {
+    const bool half = s.dtype == DType::kF16 || s.dtype == DType::kBF16;  // storage: converted, never computed in
+    const bool computes = s.prim != Prim::kInput && s.prim != Prim::kCast;
+    if (s.dtype == DType::kString || (half && computes) || dtype_bits(s.dtype) < 8 || dtype_bits(s.dtype) > 64)
       return fail(Code::kUnsupported, "elementwise work in " + std::string(dtype_name(s.dtype)) + " is not generated yet");
+  }
 
   std::vector<ValueId> operands;
   for (const ValueId v : node.inputs)

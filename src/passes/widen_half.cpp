@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// With FP32 arithmetic a model in half precision is computed in f32: f16 and bf16 values are widened once, where they
+// enter, and narrowed once, where they leave. Intermediate results then keep more bits than the model asked for.
+//
+//     x:f16 → Conv:f16 → Relu:f16 → y:f16     ⇒     x:f16 → Cast → Conv:f32 → Relu:f32 → Cast → y:f16
+#include "ops/cast.h"
+#include "passes/passes.h"
+
+namespace lathe::passes {
+
+namespace {
+
+bool half(DType t) { return t == DType::kF16 || t == DType::kBF16; }
+
+std::shared_ptr<const Op> cast_to(DType t) {
+  auto op = std::make_shared<ops::Cast>();
+  op->to = t;
+  return op;
+}
+
+}  // namespace
+
+Result<int> widen_half(Graph& g, const PassOptions&) {
+  int changes = 0;
+  std::vector<DType> output_types;
+  for (const ValueId v : g.outputs) output_types.push_back(g.value(v).dtype);
+  for (size_t i = 0; i < g.value_count(); ++i) {
+    Value& v = g.value(static_cast<ValueId>(i));
+    if (!v.constant || !half(v.dtype)) continue;
+    const std::vector<float> wide = v.constant->to_f32();
+    v.constant = Tensor::of<float>(DType::kF32, v.constant->dims(), wide);
+    v.dtype = DType::kF32;
+    ++changes;
+  }
+  for (const ValueId in : g.inputs) {
+    if (!half(g.value(in).dtype)) continue;
+    const std::vector<NodeId> users = g.value(in).users;
+    if (users.empty()) continue;
+    LATHE_TRY(const ValueId wide, g.add(cast_to(DType::kF32), {in}, g.value(in).name));
+    for (const NodeId u : users)
+      for (size_t slot = 0; slot < g.node(u).inputs.size(); ++slot)
+        if (g.node(u).inputs[slot] == in) g.set_input(u, slot, wide);
+    ++changes;
+  }
+  bool any = changes > 0;
+  for (const NodeId n : g.order()) {
+    if (const auto* cast = g.node(n).as<ops::Cast>(); cast && half(cast->to)) {
+      g.node(n).op = cast_to(DType::kF32);
+      ++changes;
+      any = true;
+    }
+    if (any) LATHE_CHECK(g.reinfer(n));
+  }
+  for (size_t i = 0; i < g.outputs.size(); ++i) {
+    if (g.value(g.outputs[i]).dtype == output_types[i]) continue;
+    LATHE_TRY(g.outputs[i], g.add(cast_to(output_types[i]), {g.outputs[i]}, g.value(g.outputs[i]).name));
+    ++changes;
+  }
+  return changes;
+}
+
+}  // namespace lathe::passes
