@@ -121,7 +121,8 @@ void check(const Operator& op, const ConvCase& c, Math math = Math::kStrict) {
     ASSERT_TRUE(got) << c.str() << ": " << got.error().message;
     EXPECT_LT(testing::scaled_difference((*got)[0], (*expected)[0]), math == Math::kStrict ? 2e-5 : 3e-4)
         << target->name << " " << (*compiled)->plan.instrs.back().tactic << " " << c.str();
-    if (math != Math::kStrict) EXPECT_TRUE((*compiled)->plan.instrs.back().tactic.starts_with("winograd")) << c.str();
+    const bool winograd = (*compiled)->plan.instrs.back().tactic.starts_with("winograd");
+    EXPECT_EQ(winograd, math != Math::kStrict) << c.str();
     const auto again = (*compiled)->run(inputs, true);
     ASSERT_TRUE(again);
     EXPECT_TRUE(std::ranges::equal((*again)[0].bytes(), (*got)[0].bytes()))
