@@ -22,7 +22,7 @@ def onnxruntime_outputs(model: onnx.ModelProto, feed: Mapping[str, np.ndarray]) 
 
 
 def disagreement(got: np.ndarray, want: np.ndarray, tolerance: float = 1e-4) -> str:
-    """"" if `got` is as `want`: same type and shape; integers equal; floats within tolerance · max|want|, and NaN and
+    """ "" if `got` is as `want`: same type and shape; integers equal; floats within tolerance · max|want|, and NaN and
     infinities at the same places. Else what is wrong."""
     if got.dtype != want.dtype or got.shape != want.shape:
         return f"got {got.dtype}{list(got.shape)}, expected {want.dtype}{list(want.shape)}"

@@ -94,7 +94,9 @@ def rows() -> Case:
     c = Case(x=data(3, 7, 37))
     y = c("LayerNormalization", "x", c.constant(weights(37)), c.constant(weights(37)), axis=-1)
     z = c("ReduceMean", "x", c.constant(np.int64([1])))
-    return c.out(c("Softmax", "x", axis=-1), c("Softmax", "x", axis=1), y, z, c("ReduceMax", "x", c.constant(np.int64([2]))))
+    return c.out(
+        c("Softmax", "x", axis=-1), c("Softmax", "x", axis=1), y, z, c("ReduceMax", "x", c.constant(np.int64([2])))
+    )
 
 
 def attention() -> Case:

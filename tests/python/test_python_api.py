@@ -234,7 +234,6 @@ def test_scalar_input(tmp_path: Path):
     np.testing.assert_allclose(out, np.arange(4) * 2.5)
 
 
-@pytest.mark.xfail(raises=lathe.UnsupportedError, reason="NonZero has no code generation yet")
 def test_output_shape_that_depends_on_data(tmp_path: Path):
     path = save_model(
         tmp_path / "m.onnx",

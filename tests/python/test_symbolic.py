@@ -10,7 +10,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 
 def save(path, nodes, inputs, outputs, constants):
-    graph = helper.make_graph(nodes, path.stem, inputs, outputs, [numpy_helper.from_array(v, k) for k, v in constants.items()])
+    graph = helper.make_graph(
+        nodes, path.stem, inputs, outputs, [numpy_helper.from_array(v, k) for k, v in constants.items()]
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)])
     model.ir_version = 10
     onnx.save(model, path)
