@@ -85,7 +85,8 @@ TEST_F(ImportOnnx, ListsEveryUnsupportedNode) {
   ASSERT_FALSE(r.has_value());
   EXPECT_EQ(r.error().code, Code::kUnsupported);
   EXPECT_NE(r.error().message.find("2 nodes"), std::string::npos) << r.error().message;
-  EXPECT_NE(r.error().message.find("node \"first\": ai.onnx.Frobnicate (opset 20)"), std::string::npos) << r.error().message;
+  EXPECT_NE(r.error().message.find("node \"first\": ai.onnx.Frobnicate (opset 20)"), std::string::npos)
+      << r.error().message;
   EXPECT_NE(r.error().message.find("node \"second\": my.domain.Mangle"), std::string::npos) << r.error().message;
 }
 
@@ -104,12 +105,15 @@ TEST_F(ImportOnnx, AConditionThatIsKnownChoosesABranch) {
     b.outputs = {value("branch_out", {"2"})};
     return b.bytes();
   };
-  onnx_model::Graph g = one_node(node("If", {"c"}, {"y"}, {attribute_graph("then_branch", branch("Neg")), attribute_graph("else_branch", branch("Frobnicate"))}));
+  onnx_model::Graph g = one_node(
+      node("If", {"c"}, {"y"},
+           {attribute_graph("then_branch", branch("Neg")), attribute_graph("else_branch", branch("Frobnicate"))}));
   g.initializers = {tensor_bool("c", true)};
   const auto r = import(model(g));
   ASSERT_TRUE(r.has_value()) << r.error().message;
   const std::vector<float> x = {1, -2};
-  EXPECT_EQ((*evaluate_graph(**r, {{"x", Tensor::of<float>(DType::kF32, {2}, x)}}))[0].to_f32(), (std::vector<float>{-1, 2}));
+  EXPECT_EQ((*evaluate_graph(**r, {{"x", Tensor::of<float>(DType::kF32, {2}, x)}}))[0].to_f32(),
+            (std::vector<float>{-1, 2}));
 }
 
 TEST_F(ImportOnnx, InputsCanBeFixed) {
@@ -135,12 +139,20 @@ TEST_F(ImportOnnx, FunctionsAreExpanded) {
   const auto r = import(model(g, 20, {f}, {opset(1, "local")}));
   ASSERT_TRUE(r.has_value()) << r.error().message;
   const std::vector<float> x = {4, -4};
-  EXPECT_EQ((*evaluate_graph(**r, {{"x", Tensor::of<float>(DType::kF32, {2}, x)}}))[0].to_f32(), (std::vector<float>{4, -2}));
+  EXPECT_EQ((*evaluate_graph(**r, {{"x", Tensor::of<float>(DType::kF32, {2}, x)}}))[0].to_f32(),
+            (std::vector<float>{4, -2}));
 }
 
 TEST_F(ImportOnnx, ARecursiveFunctionIsRefused) {
-  const std::string f = message({{1, "F"}, {4, "a"}, {5, "b"}, {7, node("F", {"a"}, {"b"}, {}, "local")}, {9, opset(20)}, {9, opset(1, "local")}, {10, "local"}});
-  expect_error(model(one_node(node("F", {"x"}, {"y"}, {}, "local")), 20, {f}, {opset(1, "local")}), Code::kUnsupported, "nested");
+  const std::string f = message({{1, "F"},
+                                 {4, "a"},
+                                 {5, "b"},
+                                 {7, node("F", {"a"}, {"b"}, {}, "local")},
+                                 {9, opset(20)},
+                                 {9, opset(1, "local")},
+                                 {10, "local"}});
+  expect_error(model(one_node(node("F", {"x"}, {"y"}, {}, "local")), 20, {f}, {opset(1, "local")}), Code::kUnsupported,
+               "nested");
 }
 
 TEST_F(ImportOnnx, SamePaddingOfUnknownSizesIsExplained) {
@@ -148,7 +160,8 @@ TEST_F(ImportOnnx, SamePaddingOfUnknownSizesIsExplained) {
   g.inputs = {value("x", {"1", "1", "h", "w"})};
   g.outputs = {value("y", {})};
   g.initializers = {tensor_f32("k", {1, 1, 1, 1}, {1})};
-  g.nodes = {node("Conv", {"x", "k"}, {"y"}, {attribute_s("auto_pad", "SAME_UPPER"), attribute_ints("strides", {2, 2})})};
+  g.nodes = {
+      node("Conv", {"x", "k"}, {"y"}, {attribute_s("auto_pad", "SAME_UPPER"), attribute_ints("strides", {2, 2})})};
   expect_error(model(g), Code::kUnsupported, "give them with --shape");
 }
 
@@ -180,7 +193,9 @@ TEST_F(ImportOnnx, FlippedBytesDoNoHarm) {
     }
 }
 
-TEST_F(ImportOnnx, UndefinedInputsAreNamed) { expect_error(model(one_node(node("Relu", {"ghost"}, {"y"}))), Code::kDamaged, "\"ghost\" is not defined"); }
+TEST_F(ImportOnnx, UndefinedInputsAreNamed) {
+  expect_error(model(one_node(node("Relu", {"ghost"}, {"y"}))), Code::kDamaged, "\"ghost\" is not defined");
+}
 
 TEST_F(ImportOnnx, CyclesAreFound) {
   onnx_model::Graph g = one_node(node("Add", {"x", "b"}, {"a"}));
@@ -235,7 +250,8 @@ TEST_F(ImportOnnx, ExternalDataIsReadAndChecked) {
   const auto g = import(with("w.bin", "8"));
   ASSERT_TRUE(g.has_value()) << g.error().message;
   const std::vector<float> x = {10, 20};
-  EXPECT_EQ((*evaluate_graph(**g, {{"x", Tensor::of<float>(DType::kF32, {2}, x)}}))[0].to_f32(), (std::vector<float>{13, 24}));
+  EXPECT_EQ((*evaluate_graph(**g, {{"x", Tensor::of<float>(DType::kF32, {2}, x)}}))[0].to_f32(),
+            (std::vector<float>{13, 24}));
   expect_error(with("missing.bin"), Code::kDamaged, "missing.bin");
   expect_error(with("missing.bin"), Code::kDamaged, "tensor \"w\"");
   expect_error(with("w.bin", "12"), Code::kDamaged, "beyond the end");
@@ -249,7 +265,8 @@ TEST_F(ImportOnnx, ExternalDataIsReadAndChecked) {
 
 TEST_F(ImportOnnx, DeepNestingIsBounded) {
   std::string graph = one_node(node("Relu", {"x"}, {"y"})).bytes();
-  for (int i = 0; i < 200; ++i) graph = one_node(node("If", {"x"}, {"y"}, {attribute_graph("then_branch", graph)})).bytes();
+  for (int i = 0; i < 200; ++i)
+    graph = one_node(node("If", {"x"}, {"y"}, {attribute_graph("then_branch", graph)})).bytes();
   onnx_model::Graph outer = one_node(node("If", {"x"}, {"y"}, {attribute_graph("then_branch", graph)}));
   expect_error(model(outer), Code::kDamaged, "deep");
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Imported models under the reference evaluation against the outputs that the ONNX backend suite expects. Cases come
 // from the folder $LATHE_ONNX_CASES (made by `python/onnx_node_suite.py --dump`); those listed in
-// onnx_reference_passing.txt must pass. With LATHE_ONNX_UPDATE=1 the list is extended by what passes.
+// onnx_reference_passing.txt must pass. With LATHE_ONNX_UPDATE=1 all are run and the list is extended by what
+// passes; LATHE_ONNX_LOG names a file for every result.
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -29,15 +30,18 @@ Result<Tensor> read_pb(const fs::path& path) {
 }
 
 std::string difference(const Tensor& want, const Tensor& got, double rtol, double atol) {
-  if (want.dtype() != got.dtype()) return "dtype " + std::string(dtype_name(got.dtype())) + " instead of " + std::string(dtype_name(want.dtype()));
-  if (want.dims() != got.dims()) return "shape " + shape_str(to_shape(got.dims())) + " instead of " + shape_str(to_shape(want.dims()));
+  if (want.dtype() != got.dtype())
+    return "dtype " + std::string(dtype_name(got.dtype())) + " instead of " + std::string(dtype_name(want.dtype()));
+  if (want.dims() != got.dims())
+    return "shape " + shape_str(to_shape(got.dims())) + " instead of " + shape_str(to_shape(want.dims()));
   if (want.dtype() == DType::kString) return want.strings() == got.strings() ? "" : "strings differ";
   if (dtype_bits(want.dtype()) < 8 || !dtype_info(want.dtype()).is_float)
     if (std::memcmp(want.bytes().data(), got.bytes().data(), want.bytes().size()) == 0) return "";
   for (int64_t i = 0; i < want.count(); ++i) {
     const double a = want.f64_at(i), b = got.f64_at(i);
     const bool same = a == b || (std::isnan(a) && std::isnan(b)) || std::abs(a - b) <= atol + rtol * std::abs(a);
-    if (!same || (!dtype_info(want.dtype()).is_float && a != b)) return "element " + std::to_string(i) + " is " + std::to_string(b) + " instead of " + std::to_string(a);
+    if (!same || (!dtype_info(want.dtype()).is_float && a != b))
+      return "element " + std::to_string(i) + " is " + std::to_string(b) + " instead of " + std::to_string(a);
   }
   return "";
 }
@@ -46,7 +50,9 @@ std::string difference(const Tensor& want, const Tensor& got, double rtol, doubl
 std::string run_case(const fs::path& dir) {
   std::ifstream meta(dir / "data.json");
   const auto json = nlohmann::json::parse(meta, nullptr, false);
-  const auto number = [&](const char* key, double otherwise) { return json.is_object() && json.contains(key) && json[key].is_number() ? json[key].get<double>() : otherwise; };
+  const auto number = [&](const char* key, double otherwise) {
+    return json.is_object() && json.contains(key) && json[key].is_number() ? json[key].get<double>() : otherwise;
+  };
   const double rtol = number("rtol", 1e-3), atol = number("atol", 1e-7);
   auto graph = import_model((dir / "model.onnx").string());
   if (!graph) return (graph.error().code == Code::kUnsupported ? "unsupported: " : "failed: ") + graph.error().message;
@@ -100,18 +106,32 @@ std::set<std::string> read_list(const fs::path& path) {
   return names;
 }
 
+// $LATHE_ONNX_CASES, or where onnx_node_suite.py keeps them.
+fs::path case_folder() {
+  if (const char* given = std::getenv("LATHE_ONNX_CASES")) return given;
+  const char* build = std::getenv("LATHE_BUILD");
+  if (!build || !fs::is_directory(build)) return {};
+  for (const auto& entry : fs::directory_iterator(build))
+    if (entry.path().filename().string().starts_with("onnx_cases-") && entry.path().extension() != ".part")
+      return entry.path();
+  return {};
+}
+
 TEST(OnnxReference, ListedCasesPass) {
-  const char* root = std::getenv("LATHE_ONNX_CASES");
+  const fs::path root = case_folder();
   const char* source = std::getenv("LATHE_SOURCE");
-  if (!root || !source) GTEST_SKIP() << "LATHE_ONNX_CASES is not set";
+  if (root.empty() || !source)
+    GTEST_SKIP() << "there are no cases; make them with tests/python/onnx_node_suite.py --dump";
   const fs::path list_path = fs::path(source) / "tests" / "onnx_reference_passing.txt";
   auto listed = read_list(list_path);
   std::map<std::string, int> counts;
-  std::ofstream log(fs::temp_directory_path() / "onnx_reference.log");
+  std::ofstream log;
+  if (const char* path = std::getenv("LATHE_ONNX_LOG")) log.open(path);
   for (const auto& kind : fs::directory_iterator(root)) {
     if (!kind.is_directory()) continue;
     for (const auto& dir : fs::directory_iterator(kind.path())) {
       const std::string name = kind.path().filename().string() + "/" + dir.path().filename().string();
+      if (!std::getenv("LATHE_ONNX_UPDATE") && !listed.contains(name)) continue;
       const std::string r = run_isolated(dir.path());
       ++counts[r.empty() ? "passed" : r.substr(0, r.find(':'))];
       log << name << ": " << (r.empty() ? "passed" : r) << "\n";

@@ -41,11 +41,16 @@ inline std::string attribute_ints(const std::string& name, const std::vector<int
 }
 
 inline std::string attribute_s(const std::string& name, const std::string& v) { return message({{1, name}, {4, v}}); }
-inline std::string attribute_graph(const std::string& name, const std::string& graph) { return message({{1, name}, {6, graph}}); }
-inline std::string attribute_ref(const std::string& name, const std::string& ref) { return message({{1, name}, {21, ref}}); }
+inline std::string attribute_graph(const std::string& name, const std::string& graph) {
+  return message({{1, name}, {6, graph}});
+}
+inline std::string attribute_ref(const std::string& name, const std::string& ref) {
+  return message({{1, name}, {21, ref}});
+}
 
-inline std::string node(const std::string& op, const std::vector<std::string>& inputs, const std::vector<std::string>& outputs,
-                        const std::vector<std::string>& attributes = {}, const std::string& domain = {}, const std::string& name = {}) {
+inline std::string node(const std::string& op, const std::vector<std::string>& inputs,
+                        const std::vector<std::string>& outputs, const std::vector<std::string>& attributes = {},
+                        const std::string& domain = {}, const std::string& name = {}) {
   std::string bytes;
   pbf_writer w(bytes);
   for (const auto& i : inputs) w.add_string(1, i);
@@ -67,12 +72,16 @@ inline std::string tensor_header(const std::string& name, const std::vector<int6
 }
 
 inline std::string tensor_f32(const std::string& name, const std::vector<int64_t>& dims, const std::vector<float>& v) {
-  return tensor_header(name, dims, 1) + message({{9, std::string(reinterpret_cast<const char*>(v.data()), v.size() * sizeof(float))}});
+  return tensor_header(name, dims, 1) +
+         message({{9, std::string(reinterpret_cast<const char*>(v.data()), v.size() * sizeof(float))}});
 }
 
-inline std::string tensor_bool(const std::string& name, bool v) { return tensor_header(name, {}, 9) + message({{9, std::string(1, v ? 1 : 0)}}); }
+inline std::string tensor_bool(const std::string& name, bool v) {
+  return tensor_header(name, {}, 9) + message({{9, std::string(1, v ? 1 : 0)}});
+}
 
-inline std::string tensor_external(const std::string& name, const std::vector<int64_t>& dims, const std::string& location, const std::string& offset = "0") {
+inline std::string tensor_external(const std::string& name, const std::vector<int64_t>& dims,
+                                   const std::string& location, const std::string& offset = "0") {
   std::string bytes = tensor_header(name, dims, 1);
   bytes += message({{13, message({{1, "location"}, {2, location}})}, {13, message({{1, "offset"}, {2, offset}})}});
   pbf_writer(bytes).add_enum(14, 1);
@@ -119,7 +128,8 @@ inline std::string opset(int64_t version, const std::string& domain = {}) {
   return b;
 }
 
-inline std::string model(const Graph& g, int64_t version = 20, const std::vector<std::string>& functions = {}, const std::vector<std::string>& opsets = {}) {
+inline std::string model(const Graph& g, int64_t version = 20, const std::vector<std::string>& functions = {},
+                         const std::vector<std::string>& opsets = {}) {
   std::string b;
   pbf_writer w(b);
   w.add_int64(1, 10);

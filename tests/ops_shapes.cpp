@@ -25,11 +25,14 @@ namespace {
 const Dim n = Dim::symbol("n"), h = Dim::symbol("h");
 
 ValueInfo f32(Shape shape) { return {DType::kF32, std::move(shape), nullptr, {}}; }
-ValueInfo i64(std::vector<Dim> content) { return {DType::kI64, {static_cast<int64_t>(content.size())}, nullptr, std::move(content)}; }
+ValueInfo i64(std::vector<Dim> content) {
+  return {DType::kI64, {static_cast<int64_t>(content.size())}, nullptr, std::move(content)};
+}
 
 std::string infer(const Op& op, const std::vector<ValueInfo>& in) {
   int fresh = 0;
-  const auto out = op.infer(in, [&](std::string_view stem) { return Dim::symbol(std::string(stem) + std::to_string(fresh++)); });
+  const auto out =
+      op.infer(in, [&](std::string_view stem) { return Dim::symbol(std::string(stem) + std::to_string(fresh++)); });
   return out ? shape_str((*out)[0].shape) : "error: " + out.error().message;
 }
 
@@ -59,7 +62,9 @@ TEST(Shapes, ConvolutionsOfSymbolicSizes) {
   EXPECT_EQ(infer(c, {f32({n, h, 2 * h, 3}), f32({64, 3, 3, 3})}), "[n,floordiv(h-1,2)+1,h,64]");
   EXPECT_TRUE(is_error(infer(c, {f32({n, 224, 224, 4}), f32({64, 3, 3, 3})})));
   EXPECT_TRUE(is_error(infer(c, {f32({n, 0, 0, 3}), f32({64, 7, 7, 3})})));
-  EXPECT_EQ(infer(with<ops::ConvTranspose>([](auto& o) { o.strides = {2, 2}; }), {f32({n, h, 8, 16}), f32({4, 2, 2, 16})}), "[n,2*h,16,4]");
+  EXPECT_EQ(
+      infer(with<ops::ConvTranspose>([](auto& o) { o.strides = {2, 2}; }), {f32({n, h, 8, 16}), f32({4, 2, 2, 16})}),
+      "[n,2*h,16,4]");
 }
 
 TEST(Shapes, PoolsThatRoundUpDoNotStartInThePadding) {
@@ -90,7 +95,9 @@ TEST(Shapes, ReshapeResolvesItsPlaceholders) {
 
 TEST(Shapes, SlicesOfSymbolicDimensions) {
   const ops::Slice s;
-  const auto slice = [&](Dim start, Dim end, int64_t step) { return infer(s, {f32({n}), i64({start}), i64({end}), i64({0}), i64({step})}); };
+  const auto slice = [&](Dim start, Dim end, int64_t step) {
+    return infer(s, {f32({n}), i64({start}), i64({end}), i64({0}), i64({step})});
+  };
   EXPECT_EQ(slice(0, INT64_MAX, 1), "[n]");
   EXPECT_EQ(slice(-1, INT64_MAX, -1), "[slice0]");  // the end is beyond the last element, not the first
   EXPECT_EQ(slice(-1, INT64_MIN, -1), "[n]");
@@ -114,10 +121,13 @@ TEST(Shapes, ResizeOfSymbolicDimensions) {
 TEST(Shapes, FlowThroughShapeArithmetic) {
   Graph g;
   const ValueId x = g.add_input("x", DType::kF32, {n, 3, h});
-  const auto add = [&](std::shared_ptr<Op> op, std::vector<ValueId> in) { return g.add(std::move(op), std::move(in), "test").value(); };
+  const auto add = [&](std::shared_ptr<Op> op, std::vector<ValueId> in) {
+    return g.add(std::move(op), std::move(in), "test").value();
+  };
   const ValueId shape = add(std::make_shared<ops::ShapeOf>(), {x});
   const ValueId batch = add(std::make_shared<ops::Gather>(), {shape, g.add_constant("i", Tensor::vector_i64({0}))});
-  const ValueId wanted = add(std::make_shared<ops::Concat>(), {batch, g.add_constant("rest", Tensor::vector_i64({-1}))});
+  const ValueId wanted =
+      add(std::make_shared<ops::Concat>(), {batch, g.add_constant("rest", Tensor::vector_i64({-1}))});
   const ValueId y = add(std::make_shared<ops::Reshape>(), {x, wanted});
   EXPECT_EQ(shape_str(g.value(y).shape), "[n,3*h]");
 }

@@ -99,7 +99,8 @@ std::vector<ValueId> Builder::add_all(std::shared_ptr<const Op> op, std::vector<
   for (const ValueId v : graph_.node(*id).outputs) {
     const auto dims = static_dims(shape(v));
     if (dims && !checked_bytes(dtype(v), *dims, max_tensor_bytes_))
-      set_error({Code::kUnsupported, "the result " + shape_str(shape(v)) + " is larger than the limit of " + std::to_string(max_tensor_bytes_) + " bytes"});
+      set_error({Code::kUnsupported, "the result " + shape_str(shape(v)) + " is larger than the limit of " +
+                                         std::to_string(max_tensor_bytes_) + " bytes"});
     if (shape(v).size() > 32) set_error({Code::kUnsupported, "tensors of rank above 32 are not supported"});
   }
   return graph_.node(*id).outputs;
@@ -166,7 +167,8 @@ ValueId Builder::shape_value(const Shape& target, const std::vector<ValueId>& so
       rest = false;
     }
     if (part == kNoId) {
-      set_error({Code::kUnsupported, "the size " + d.str() + " of " + shape_str(target) + " cannot be computed from the shapes at hand"});
+      set_error({Code::kUnsupported,
+                 "the size " + d.str() + " of " + shape_str(target) + " cannot be computed from the shapes at hand"});
       return kNoId;
     }
     parts.push_back(part);

@@ -46,8 +46,8 @@ class Builder {
   ValueId reshape(ValueId x, const Shape& target);
   ValueId cast(ValueId x, DType to);
   ValueId expand(ValueId x, const Shape& target);
-  /// A 1-D i64 tensor holding `target`; symbols are read from the shapes of `sources` at run time. With `rest`, one size
-  /// found nowhere may become -1.
+  /// A 1-D i64 tensor holding `target`; symbols are read from the shapes of `sources` at run time. With `rest`, one
+  /// size found nowhere may become -1.
   ValueId shape_value(const Shape& target, const std::vector<ValueId>& sources, bool rest);
   ValueId reduce(std::string_view kind, ValueId x, std::vector<int64_t> axes, bool keepdims);
   ValueId slice(ValueId x, int64_t axis, int64_t start, int64_t end);

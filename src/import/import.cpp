@@ -14,16 +14,21 @@ Result<std::unique_ptr<Graph>> import_model(const std::string& path, const Impor
   if (std::filesystem::is_directory(path, error)) {
     const bool saved_model = std::filesystem::exists(std::filesystem::path(path) / "saved_model.pb", error);
     return fail(saved_model ? Code::kUnsupported : Code::kDamaged,
-                path + (saved_model ? ": TensorFlow SavedModels are not supported yet; convert the model to ONNX" : ": a folder, but not a SavedModel"));
+                path + (saved_model ? ": TensorFlow SavedModels are not supported yet; convert the model to ONNX"
+                                    : ": a folder, but not a SavedModel"));
   }
   LATHE_TRY(const File file, File::open(path));
   std::array<std::byte, 8> head{};
-  if (file.size() < head.size()) return fail(Code::kDamaged, path + ": the file is too short (" + std::to_string(file.size()) + " bytes) for any known format");
+  if (file.size() < head.size())
+    return fail(Code::kDamaged,
+                path + ": the file is too short (" + std::to_string(file.size()) + " bytes) for any known format");
   LATHE_CHECK(file.read(0, head));
   const std::string_view magic(reinterpret_cast<const char*>(head.data()), head.size());
   if (magic.substr(4, 4) == "TFL3") return fail(Code::kUnsupported, path + ": TFLite models are not supported yet");
-  if (magic.starts_with("PK\x03\x04")) return fail(Code::kUnsupported, path + ": zip archives (.pt2) are not supported yet; export the model to ONNX");
-  // A serialised ModelProto has no magic. Its fields are numbered up to 25, and each starts with number * 8 + wire type.
+  if (magic.starts_with("PK\x03\x04"))
+    return fail(Code::kUnsupported, path + ": zip archives (.pt2) are not supported yet; export the model to ONNX");
+  // A serialised ModelProto has no magic. Its fields are numbered up to 25, and each starts with number * 8 + wire
+  // type.
   const auto first = static_cast<unsigned char>(magic[0]);
   const unsigned wire = first & 7u;
   if ((wire == 0 || wire == 2) && first >= 8) return onnx::import_onnx(path, options);

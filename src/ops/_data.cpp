@@ -64,7 +64,9 @@ std::vector<Tensor> widened(std::span<const Tensor> inputs) {
 Status check_inputs(std::span<const ValueInfo> inputs, size_t required, size_t most) {
   if (inputs.size() < required || inputs.size() > most)
     return fail(Code::kUsage, "takes " + std::to_string(required) +
-                                  (most == required ? "" : most > 1000 ? " or more" : " to " + std::to_string(most)) +
+                                  (most == required ? ""
+                                   : most > 1000    ? " or more"
+                                                    : " to " + std::to_string(most)) +
                                   " inputs, not " + std::to_string(inputs.size()));
   for (size_t i = 0; i < required; ++i)
     if (inputs[i].dtype == DType::kUndefined) return fail(Code::kUsage, "input " + std::to_string(i) + " is missing");
@@ -79,7 +81,8 @@ Status check_axis(int64_t axis, int64_t rank) {
 Result<int64_t> checked_index(const Tensor& indices, int64_t i, int64_t size) {
   const int64_t raw = indices.i64_at(i);
   if (raw < -size || raw >= size)
-    return fail(Code::kUsage, "index " + std::to_string(raw) + " is out of range for a dimension of " + std::to_string(size));
+    return fail(Code::kUsage,
+                "index " + std::to_string(raw) + " is out of range for a dimension of " + std::to_string(size));
   return raw < 0 ? raw + size : raw;
 }
 

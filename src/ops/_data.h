@@ -68,18 +68,41 @@ Tensor remap(const Tensor& x, std::vector<int64_t> dims, F&& source) {
 template <class F>
 bool with_type(DType t, F&& f) {
   switch (t) {
-    case DType::kF32: f(float{}); return true;
-    case DType::kF64: f(double{}); return true;
-    case DType::kU8: f(uint8_t{}); return true;
-    case DType::kI8: f(int8_t{}); return true;
-    case DType::kU16: f(uint16_t{}); return true;
-    case DType::kI16: f(int16_t{}); return true;
-    case DType::kU32: f(uint32_t{}); return true;
-    case DType::kI32: f(int32_t{}); return true;
-    case DType::kU64: f(uint64_t{}); return true;
-    case DType::kI64: f(int64_t{}); return true;
-    case DType::kBool: f(uint8_t{}); return true;
-    default: return false;
+    case DType::kF32:
+      f(float{});
+      return true;
+    case DType::kF64:
+      f(double{});
+      return true;
+    case DType::kU8:
+      f(uint8_t{});
+      return true;
+    case DType::kI8:
+      f(int8_t{});
+      return true;
+    case DType::kU16:
+      f(uint16_t{});
+      return true;
+    case DType::kI16:
+      f(int16_t{});
+      return true;
+    case DType::kU32:
+      f(uint32_t{});
+      return true;
+    case DType::kI32:
+      f(int32_t{});
+      return true;
+    case DType::kU64:
+      f(uint64_t{});
+      return true;
+    case DType::kI64:
+      f(int64_t{});
+      return true;
+    case DType::kBool:
+      f(uint8_t{});
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -105,7 +128,9 @@ Status check_axis(int64_t axis, int64_t rank);
 /// Element i of a tensor of indices into a dimension of `size`, negative ones counted from the end.
 Result<int64_t> checked_index(const Tensor& indices, int64_t i, int64_t size);
 /// One output.
-inline std::vector<ValueInfo> one(DType dtype, Shape shape) { return {ValueInfo{dtype, std::move(shape), nullptr, {}}}; }
+inline std::vector<ValueInfo> one(DType dtype, Shape shape) {
+  return {ValueInfo{dtype, std::move(shape), nullptr, {}}};
+}
 inline std::vector<Tensor> one(Tensor t) { return {std::move(t)}; }
 
 }  // namespace lathe::ops

@@ -14,10 +14,10 @@ struct Recurrent {
   int64_t hidden_size;
   double clip;
   int64_t layout;
-  int64_t gates;                            ///< blocks of hidden_size rows in W and R
+  int64_t gates;                                 ///< blocks of hidden_size rows in W and R
   std::vector<std::string> default_activations;  ///< of one direction
-  size_t initial_c = 0;                     ///< index of the input initial_c; 0: there is no cell state
-  size_t peepholes = 0;                     ///< index of the input P; 0: none
+  size_t initial_c = 0;                          ///< index of the input initial_c; 0: there is no cell state
+  size_t peepholes = 0;                          ///< index of the input P; 0: none
 
   [[nodiscard]] int64_t directions() const { return direction == "bidirectional" ? 2 : 1; }
   [[nodiscard]] Result<std::vector<ValueInfo>> infer(std::span<const ValueInfo> inputs) const;
@@ -25,14 +25,15 @@ struct Recurrent {
   /// One time step of one sequence, in one direction.
   struct Step {
     size_t direction;
-    std::vector<float> x;         ///< gates × hidden: W x + Wb
-    const float* r;               ///< R [gates × hidden, hidden]
-    const float* rb;              ///< Rb [gates × hidden]; null: zero
-    const float* p;               ///< peepholes; null: none
-    std::vector<float>& h;        ///< in: the previous hidden state; out: the new one
-    std::vector<float>& c;        ///< the cell state, likewise
+    std::vector<float> x;   ///< gates × hidden: W x + Wb
+    const float* r;         ///< R [gates × hidden, hidden]
+    const float* rb;        ///< Rb [gates × hidden]; null: zero
+    const float* p;         ///< peepholes; null: none
+    std::vector<float>& h;  ///< in: the previous hidden state; out: the new one
+    std::vector<float>& c;  ///< the cell state, likewise
   };
-  [[nodiscard]] Result<std::vector<Tensor>> evaluate(std::span<const Tensor> inputs, const std::function<void(Step&)>& step) const;
+  [[nodiscard]] Result<std::vector<Tensor>> evaluate(std::span<const Tensor> inputs,
+                                                     const std::function<void(Step&)>& step) const;
   [[nodiscard]] double flops(std::span<const ValueInfo> inputs) const;
 
   /// Activation `which` of a direction, applied to v after clipping.

@@ -9,7 +9,8 @@ Status Scatterer::check(const std::string& reduction, DType dtype) {
   if (reduction == "none") return {};
   if (reduction != "add" && reduction != "mul" && reduction != "min" && reduction != "max")
     return fail(Code::kUsage, "reduction \"" + reduction + "\" is not none, add, mul, min or max");
-  if (!with_type(compute_type(dtype), [](auto) {})) return fail(Code::kUnsupported, "reduction of " + std::string(dtype_name(dtype)) + " is not supported");
+  if (!with_type(compute_type(dtype), [](auto) {}))
+    return fail(Code::kUnsupported, "reduction of " + std::string(dtype_name(dtype)) + " is not supported");
   return {};
 }
 
@@ -31,7 +32,8 @@ void Scatterer::put(int64_t i, int64_t update) {
     return reduction_ == "min" ? std::min(a, b) : std::max(a, b);
   };
   if (compute_type(sums_.dtype()) != sums_.dtype()) {
-    sums_.set(i, static_cast<double>(combine(static_cast<float>(sums_.f64_at(i)), static_cast<float>(updates_.f64_at(update)))));
+    sums_.set(i, static_cast<double>(
+                     combine(static_cast<float>(sums_.f64_at(i)), static_cast<float>(updates_.f64_at(update)))));
     return;
   }
   with_type(sums_.dtype(), [&](auto tag) {

@@ -6,11 +6,14 @@
 namespace lathe::ops {
 
 Status check_window(const Window& w, size_t spatial) {
-  if (w.strides.size() != spatial || w.dilations.size() != spatial || w.pads.size() != 2 * spatial || w.kernel.size() != spatial)
-    return fail(Code::kUsage, "kernel, strides, pads and dilations must be given for " + std::to_string(spatial) + " spatial dimensions");
+  if (w.strides.size() != spatial || w.dilations.size() != spatial || w.pads.size() != 2 * spatial ||
+      w.kernel.size() != spatial)
+    return fail(Code::kUsage, "kernel, strides, pads and dilations must be given for " + std::to_string(spatial) +
+                                  " spatial dimensions");
   constexpr int64_t kMost = int64_t{1} << 31;
   const auto sane = [](int64_t v) { return v > 0 && v < kMost; };
-  if (!std::ranges::all_of(w.kernel, sane) || !std::ranges::all_of(w.strides, sane) || !std::ranges::all_of(w.dilations, sane) ||
+  if (!std::ranges::all_of(w.kernel, sane) || !std::ranges::all_of(w.strides, sane) ||
+      !std::ranges::all_of(w.dilations, sane) ||
       !std::ranges::all_of(w.pads, [](int64_t v) { return v > -kMost && v < kMost; }))
     return fail(Code::kUsage, "kernel, strides and dilations must be positive, and pads within 2^31");
   return {};

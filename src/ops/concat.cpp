@@ -14,12 +14,15 @@ Result<std::vector<ValueInfo>> Concat::infer(std::span<const ValueInfo> inputs, 
   std::optional<std::vector<Dim>> content = content_of(inputs[0]);
   for (const ValueInfo& x : inputs.subspan(1)) {
     if (x.dtype != inputs[0].dtype)
-      return fail(Code::kUsage, "inputs are " + std::string(dtype_name(inputs[0].dtype)) + " and " + std::string(dtype_name(x.dtype)));
-    if (x.shape.size() != y.size()) return fail(Code::kUsage, "inputs of rank " + std::to_string(y.size()) + " and " + std::to_string(x.rank()));
+      return fail(Code::kUsage, "inputs are " + std::string(dtype_name(inputs[0].dtype)) + " and " +
+                                    std::string(dtype_name(x.dtype)));
+    if (x.shape.size() != y.size())
+      return fail(Code::kUsage, "inputs of rank " + std::to_string(y.size()) + " and " + std::to_string(x.rank()));
     for (size_t d = 0; d < y.size(); ++d) {
       if (d == a) continue;
       if (y[d].is_const() && x.shape[d].is_const() && !(y[d] == x.shape[d]))
-        return fail(Code::kUsage, "shapes " + shape_str(inputs[0].shape) + " and " + shape_str(x.shape) + " differ beside axis " + std::to_string(axis));
+        return fail(Code::kUsage, "shapes " + shape_str(inputs[0].shape) + " and " + shape_str(x.shape) +
+                                      " differ beside axis " + std::to_string(axis));
       if (!y[d].is_const()) y[d] = x.shape[d].is_const() ? x.shape[d] : y[d];
     }
     y[a] = y[a] + x.shape[a];

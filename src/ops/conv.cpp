@@ -10,24 +10,30 @@ Result<std::vector<ValueInfo>> Conv::infer(std::span<const ValueInfo> inputs, co
   LATHE_CHECK(check_inputs(inputs, 2, 3));
   const ValueInfo &x = inputs[0], &w = inputs[1];
   if (x.rank() < 3 || w.rank() != x.rank())
-    return fail(Code::kUsage, "input " + shape_str(x.shape) + " and weight " + shape_str(w.shape) + " must have the same rank, 3 at least");
+    return fail(Code::kUsage, "input " + shape_str(x.shape) + " and weight " + shape_str(w.shape) +
+                                  " must have the same rank, 3 at least");
   const size_t spatial = x.shape.size() - 2;
   const auto kernel = static_dims(Shape(w.shape.begin() + 1, w.shape.end() - 1));
   if (!kernel) return fail(Code::kUnsupported, "the kernel size of weight " + shape_str(w.shape) + " is not constant");
   const Window window{*kernel, strides, pads, dilations};
   LATHE_CHECK(check_window(window, spatial));
   const Dim channels = x.shape.back(), filters = w.shape[0];
-  if (group < 1 || group >= int64_t{1} << 31) return fail(Code::kUsage, "group " + std::to_string(group) + " is out of range");
+  if (group < 1 || group >= int64_t{1} << 31)
+    return fail(Code::kUsage, "group " + std::to_string(group) + " is out of range");
   if (const auto c = (w.shape.back() * group - channels).as_const(); c && *c != 0)
-    return fail(Code::kUsage, "input has " + channels.str() + " channels, the weight is for " + (w.shape.back() * group).str());
+    return fail(Code::kUsage,
+                "input has " + channels.str() + " channels, the weight is for " + (w.shape.back() * group).str());
   if (filters.is_const() && filters.value() % group != 0)
     return fail(Code::kUsage, filters.str() + " output channels are not a multiple of group " + std::to_string(group));
-  if (has(inputs, 2) && (inputs[2].rank() != 1 || (inputs[2].shape[0].is_const() && filters.is_const() && !(inputs[2].shape[0] == filters))))
-    return fail(Code::kUsage, "bias " + shape_str(inputs[2].shape) + " is not one value for each of " + filters.str() + " channels");
+  if (has(inputs, 2) && (inputs[2].rank() != 1 ||
+                         (inputs[2].shape[0].is_const() && filters.is_const() && !(inputs[2].shape[0] == filters))))
+    return fail(Code::kUsage,
+                "bias " + shape_str(inputs[2].shape) + " is not one value for each of " + filters.str() + " channels");
   Shape y = {x.shape[0]};
   for (size_t d = 0; d < spatial; ++d) {
     y.push_back(window_output(window, d, x.shape[d + 1], false));
-    if (y.back().is_const() && y.back().value() < 0) return fail(Code::kUsage, "the kernel is larger than the padded input " + shape_str(x.shape));
+    if (y.back().is_const() && y.back().value() < 0)
+      return fail(Code::kUsage, "the kernel is larger than the padded input " + shape_str(x.shape));
   }
   y.push_back(filters);
   return one(x.dtype, std::move(y));
@@ -77,7 +83,8 @@ Result<std::vector<Tensor>> Conv::evaluate(std::span<const Tensor> inputs) const
 }
 
 double Conv::flops(std::span<const ValueInfo> inputs, std::span<const ValueInfo> outputs) const {
-  const auto work = (product(outputs[0].shape) * product(Shape(inputs[1].shape.begin() + 1, inputs[1].shape.end()))).as_const();
+  const auto work =
+      (product(outputs[0].shape) * product(Shape(inputs[1].shape.begin() + 1, inputs[1].shape.end()))).as_const();
   return work ? 2.0 * static_cast<double>(*work) : 0;
 }
 

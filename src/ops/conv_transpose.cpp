@@ -19,21 +19,26 @@ Result<std::vector<ValueInfo>> ConvTranspose::infer(std::span<const ValueInfo> i
   LATHE_CHECK(check_inputs(inputs, 2, 3));
   const ValueInfo &x = inputs[0], &w = inputs[1];
   if (x.rank() < 3 || w.rank() != x.rank())
-    return fail(Code::kUsage, "input " + shape_str(x.shape) + " and weight " + shape_str(w.shape) + " must have the same rank, 3 at least");
+    return fail(Code::kUsage, "input " + shape_str(x.shape) + " and weight " + shape_str(w.shape) +
+                                  " must have the same rank, 3 at least");
   const size_t spatial = x.shape.size() - 2;
   const auto kernel = static_dims(Shape(w.shape.begin() + 1, w.shape.end() - 1));
   if (!kernel) return fail(Code::kUnsupported, "the kernel size of weight " + shape_str(w.shape) + " is not constant");
   LATHE_CHECK(check_window({*kernel, strides, pads, dilations}, spatial));
-  if (output_padding.size() != spatial) return fail(Code::kUsage, "output_padding must have " + std::to_string(spatial) + " elements");
+  if (output_padding.size() != spatial)
+    return fail(Code::kUsage, "output_padding must have " + std::to_string(spatial) + " elements");
   const Dim channels = x.shape.back(), filters = w.shape[0];
   if (group < 1 || group >= int64_t{1} << 31 || (filters.is_const() && filters.value() % group != 0))
-    return fail(Code::kUsage, filters.str() + " output channels do not divide into " + std::to_string(group) + " groups");
+    return fail(Code::kUsage,
+                filters.str() + " output channels do not divide into " + std::to_string(group) + " groups");
   if (const auto c = (w.shape.back() * group - channels).as_const(); c && *c != 0)
-    return fail(Code::kUsage, "input has " + channels.str() + " channels, the weight is for " + (w.shape.back() * group).str());
+    return fail(Code::kUsage,
+                "input has " + channels.str() + " channels, the weight is for " + (w.shape.back() * group).str());
   Shape y = {x.shape[0]};
   for (size_t d = 0; d < spatial; ++d) {
     y.push_back(output_size(*this, *kernel, d, x.shape[d + 1]));
-    if (y.back().is_const() && y.back().value() < 0) return fail(Code::kUsage, "pads remove more than the whole output");
+    if (y.back().is_const() && y.back().value() < 0)
+      return fail(Code::kUsage, "pads remove more than the whole output");
   }
   y.push_back(filters);
   return one(x.dtype, std::move(y));

@@ -23,7 +23,8 @@ struct ConvTranspose : OpBase<ConvTranspose> {
     v.attr("output_padding", output_padding);
     v.attr("group", group);
   }
-  [[nodiscard]] Result<std::vector<ValueInfo>> infer(std::span<const ValueInfo> inputs, const FreshSymbol& fresh) const override;
+  [[nodiscard]] Result<std::vector<ValueInfo>> infer(std::span<const ValueInfo> inputs,
+                                                     const FreshSymbol& fresh) const override;
   [[nodiscard]] Result<std::vector<Tensor>> evaluate(std::span<const Tensor> inputs) const override;
   [[nodiscard]] double flops(std::span<const ValueInfo> inputs, std::span<const ValueInfo> outputs) const override;
 };

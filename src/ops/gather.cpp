@@ -21,7 +21,9 @@ Result<std::vector<ValueInfo>> Gather::infer(std::span<const ValueInfo> inputs, 
     std::vector<Dim> chosen;
     const auto n = static_cast<int64_t>(content->size());
     for (const int64_t i : *at) {
-      if (i < -n || i >= n) return fail(Code::kUsage, "index " + std::to_string(i) + " is out of range for a dimension of " + std::to_string(n));
+      if (i < -n || i >= n)
+        return fail(Code::kUsage,
+                    "index " + std::to_string(i) + " is out of range for a dimension of " + std::to_string(n));
       chosen.push_back((*content)[static_cast<size_t>(i < 0 ? i + n : i)]);
     }
     out[0].content = std::move(chosen);

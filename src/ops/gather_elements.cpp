@@ -12,7 +12,8 @@ Result<std::vector<ValueInfo>> GatherElements::infer(std::span<const ValueInfo> 
   for (size_t d = 0; d < inputs[0].shape.size(); ++d) {
     const Dim &n = inputs[0].shape[d], &m = inputs[1].shape[d];
     if (static_cast<int64_t>(d) != axis && n.is_const() && m.is_const() && m.value() > n.value())
-      return fail(Code::kUsage, "indices " + shape_str(inputs[1].shape) + " exceed the input " + shape_str(inputs[0].shape));
+      return fail(Code::kUsage,
+                  "indices " + shape_str(inputs[1].shape) + " exceed the input " + shape_str(inputs[0].shape));
   }
   return one(inputs[0].dtype, inputs[1].shape);
 }

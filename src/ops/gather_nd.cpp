@@ -9,10 +9,12 @@ Result<std::vector<ValueInfo>> GatherND::infer(std::span<const ValueInfo> inputs
   LATHE_CHECK(check_inputs(inputs, 2, 2));
   const ValueInfo &x = inputs[0], &indices = inputs[1];
   if (indices.rank() < 1 || batch_dims < 0 || batch_dims >= std::min(x.rank(), indices.rank()))
-    return fail(Code::kUsage, "batch_dims " + std::to_string(batch_dims) + " does not fit input " + shape_str(x.shape) + " and indices " + shape_str(indices.shape));
+    return fail(Code::kUsage, "batch_dims " + std::to_string(batch_dims) + " does not fit input " + shape_str(x.shape) +
+                                  " and indices " + shape_str(indices.shape));
   const auto depth = indices.shape.back().as_const();
   if (!depth) return fail(Code::kUnsupported, "the length of the index tuples is not constant");
-  if (*depth < 0 || batch_dims + *depth > x.rank()) return fail(Code::kUsage, "index tuples of " + std::to_string(*depth) + " for input " + shape_str(x.shape));
+  if (*depth < 0 || batch_dims + *depth > x.rank())
+    return fail(Code::kUsage, "index tuples of " + std::to_string(*depth) + " for input " + shape_str(x.shape));
   Shape y(indices.shape.begin(), indices.shape.end() - 1);
   y.insert(y.end(), x.shape.begin() + batch_dims + *depth, x.shape.end());
   return one(x.dtype, std::move(y));

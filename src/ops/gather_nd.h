@@ -12,7 +12,8 @@ struct GatherND : OpBase<GatherND> {
   int64_t batch_dims = 0;
 
   void visit(AttrVisitor& v) override { v.attr("batch_dims", batch_dims); }
-  [[nodiscard]] Result<std::vector<ValueInfo>> infer(std::span<const ValueInfo> inputs, const FreshSymbol& fresh) const override;
+  [[nodiscard]] Result<std::vector<ValueInfo>> infer(std::span<const ValueInfo> inputs,
+                                                     const FreshSymbol& fresh) const override;
   [[nodiscard]] Result<std::vector<Tensor>> evaluate(std::span<const Tensor> inputs) const override;
 };
 

@@ -33,7 +33,8 @@ Result<std::vector<Tensor>> Gru::evaluate(std::span<const Tensor> inputs) const 
     const Recurrent::Step before{s.direction, {}, s.r, s.rb, s.p, gated, s.c};
     for (int64_t i = 0; i < n; ++i) {
       const auto k = static_cast<size_t>(i);
-      const float recurrent_part = linear_before_reset ? reset[k] * rnn.recur(s, 2 * n + i) : rnn.recur(before, 2 * n + i);
+      const float recurrent_part =
+          linear_before_reset ? reset[k] * rnn.recur(s, 2 * n + i) : rnn.recur(before, 2 * n + i);
       const float candidate = rnn.activate(s.direction, 1, x(2, i) + recurrent_part);
       next[k] = (1 - update[k]) * candidate + update[k] * s.h[k];
     }
@@ -41,7 +42,9 @@ Result<std::vector<Tensor>> Gru::evaluate(std::span<const Tensor> inputs) const 
   });
 }
 
-double Gru::flops(std::span<const ValueInfo> inputs, std::span<const ValueInfo>) const { return recurrent(*this).flops(inputs); }
+double Gru::flops(std::span<const ValueInfo> inputs, std::span<const ValueInfo>) const {
+  return recurrent(*this).flops(inputs);
+}
 
 const OpInfo& op_gru() { return op_info<Gru>(); }
 

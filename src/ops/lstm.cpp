@@ -37,7 +37,9 @@ Result<std::vector<Tensor>> Lstm::evaluate(std::span<const Tensor> inputs) const
   });
 }
 
-double Lstm::flops(std::span<const ValueInfo> inputs, std::span<const ValueInfo>) const { return recurrent(*this).flops(inputs); }
+double Lstm::flops(std::span<const ValueInfo> inputs, std::span<const ValueInfo>) const {
+  return recurrent(*this).flops(inputs);
+}
 
 const OpInfo& op_lstm() { return op_info<Lstm>(); }
 

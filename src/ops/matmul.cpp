@@ -15,7 +15,8 @@ struct Sides {
 };
 
 Sides sides(const MatMul& op, size_t rank_a, size_t rank_b) {
-  return {rank_a - (op.trans_a ? 1 : 2), rank_a - (op.trans_a ? 2 : 1), rank_b - (op.trans_b ? 1 : 2), rank_b - (op.trans_b ? 2 : 1)};
+  return {rank_a - (op.trans_a ? 1 : 2), rank_a - (op.trans_a ? 2 : 1), rank_b - (op.trans_b ? 1 : 2),
+          rank_b - (op.trans_b ? 2 : 1)};
 }
 
 }  // namespace
@@ -25,7 +26,8 @@ Result<std::vector<ValueInfo>> MatMul::infer(std::span<const ValueInfo> inputs, 
   const ValueInfo &a = inputs[0], &b = inputs[1];
   if (a.rank() < 2 || b.rank() < 2) return fail(Code::kUsage, "operands must be matrices");
   if (a.dtype != b.dtype)
-    return fail(Code::kUsage, "operands are " + std::string(dtype_name(a.dtype)) + " and " + std::string(dtype_name(b.dtype)));
+    return fail(Code::kUsage,
+                "operands are " + std::string(dtype_name(a.dtype)) + " and " + std::string(dtype_name(b.dtype)));
   const Sides s = sides(*this, a.shape.size(), b.shape.size());
   const Dim &ka = a.shape[s.k_a], &kb = b.shape[s.k_b];
   if (ka.is_const() && kb.is_const() && !(ka == kb))
@@ -58,7 +60,8 @@ Result<std::vector<Tensor>> MatMul::evaluate(std::span<const Tensor> inputs) con
   Tensor y = Tensor::zeros(a.dtype(), dims);
   const bool known = with_type(a.dtype(), [&](auto tag) {
     using T = decltype(tag);
-    using Sum = std::conditional_t<std::is_same_v<T, float>, float, std::conditional_t<std::is_same_v<T, double>, double, uint64_t>>;
+    using Sum = std::conditional_t<std::is_same_v<T, float>, float,
+                                   std::conditional_t<std::is_same_v<T, double>, double, uint64_t>>;
     const T* pa = a.as<T>().data();
     const T* pb = b.as<T>().data();
     T* py = y.mutable_as<T>().data();

@@ -16,7 +16,8 @@ struct MatMul : OpBase<MatMul> {
     v.attr("trans_a", trans_a);
     v.attr("trans_b", trans_b);
   }
-  [[nodiscard]] Result<std::vector<ValueInfo>> infer(std::span<const ValueInfo> inputs, const FreshSymbol& fresh) const override;
+  [[nodiscard]] Result<std::vector<ValueInfo>> infer(std::span<const ValueInfo> inputs,
+                                                     const FreshSymbol& fresh) const override;
   [[nodiscard]] Result<std::vector<Tensor>> evaluate(std::span<const Tensor> inputs) const override;
   [[nodiscard]] double flops(std::span<const ValueInfo> inputs, std::span<const ValueInfo> outputs) const override;
 };

@@ -31,14 +31,19 @@ float overlap(const Box& a, const Box& b) {
 
 }  // namespace
 
-Result<std::vector<ValueInfo>> NonMaxSuppression::infer(std::span<const ValueInfo> inputs, const FreshSymbol& fresh) const {
+Result<std::vector<ValueInfo>> NonMaxSuppression::infer(std::span<const ValueInfo> inputs,
+                                                        const FreshSymbol& fresh) const {
   LATHE_CHECK(check_inputs(inputs, 2, 5));
-  if (inputs[0].dtype != DType::kF32 || inputs[1].dtype != DType::kF32) return fail(Code::kUnsupported, "boxes and scores must be f32");
-  if (inputs[0].rank() != 3 || inputs[1].rank() != 3 || (inputs[0].shape[2].is_const() && !inputs[0].shape[2].equals(4)))
+  if (inputs[0].dtype != DType::kF32 || inputs[1].dtype != DType::kF32)
+    return fail(Code::kUnsupported, "boxes and scores must be f32");
+  if (inputs[0].rank() != 3 || inputs[1].rank() != 3 ||
+      (inputs[0].shape[2].is_const() && !inputs[0].shape[2].equals(4)))
     return fail(Code::kUsage, "boxes must be [batch, n, 4] and scores [batch, classes, n]");
   for (const size_t d : {size_t{0}, size_t{1}}) {
     const Dim &a = inputs[0].shape[d], &b = inputs[1].shape[2 * d];
-    if (a.is_const() && b.is_const() && !(a == b)) return fail(Code::kUsage, "boxes " + shape_str(inputs[0].shape) + " and scores " + shape_str(inputs[1].shape) + " do not fit");
+    if (a.is_const() && b.is_const() && !(a == b))
+      return fail(Code::kUsage,
+                  "boxes " + shape_str(inputs[0].shape) + " and scores " + shape_str(inputs[1].shape) + " do not fit");
   }
   return one(DType::kI64, {fresh("nms"), 3});
 }

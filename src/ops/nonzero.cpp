@@ -22,7 +22,8 @@ Result<std::vector<Tensor>> NonZero::evaluate(std::span<const Tensor> inputs) co
     for (size_t d = 0; d < rank; ++d) found[d].push_back(index[d]);
   });
   Tensor y = Tensor::zeros(DType::kI64, {static_cast<int64_t>(rank), count});
-  for (size_t d = 0; d < rank; ++d) std::copy(found[d].begin(), found[d].end(), y.mutable_as<int64_t>().begin() + static_cast<ptrdiff_t>(d) * count);
+  for (size_t d = 0; d < rank; ++d)
+    std::copy(found[d].begin(), found[d].end(), y.mutable_as<int64_t>().begin() + static_cast<ptrdiff_t>(d) * count);
   return one(std::move(y));
 }
 

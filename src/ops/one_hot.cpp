@@ -11,7 +11,8 @@ Result<std::vector<ValueInfo>> OneHot::infer(std::span<const ValueInfo> inputs, 
   Dim depth;
   if (inputs[1].constant && inputs[1].constant->count() == 1) {
     depth = inputs[1].constant->i64_at(0);
-    if (depth.value() < 0 || depth.value() > int64_t{1} << 40) return fail(Code::kUsage, "depth " + depth.str() + " is out of range");
+    if (depth.value() < 0 || depth.value() > int64_t{1} << 40)
+      return fail(Code::kUsage, "depth " + depth.str() + " is out of range");
   } else if (const auto known = content_of(inputs[1]); known && known->size() == 1) {
     depth = (*known)[0];
   } else {
@@ -25,7 +26,8 @@ Result<std::vector<ValueInfo>> OneHot::infer(std::span<const ValueInfo> inputs, 
 Result<std::vector<Tensor>> OneHot::evaluate(std::span<const Tensor> inputs) const {
   const Tensor &indices = inputs[0], &values = inputs[2];
   const int64_t depth = inputs[1].i64_at(0);
-  if (depth < 0 || values.count() != 2) return fail(Code::kUsage, "depth must not be negative, and values must be off and on");
+  if (depth < 0 || values.count() != 2)
+    return fail(Code::kUsage, "depth must not be negative, and values must be off and on");
   std::vector<int64_t> dims = indices.dims();
   dims.insert(dims.begin() + axis, depth);
   const int64_t inner = count_of(std::span(dims).subspan(static_cast<size_t>(axis) + 1));

@@ -33,14 +33,18 @@ Result<std::vector<ValueInfo>> Pad::infer(std::span<const ValueInfo> inputs, con
     for (Dim& d : y) d = fresh("pad");
     return one(x.dtype, std::move(y));
   }
-  if (pads->size() != 2 * y.size()) return fail(Code::kUsage, "needs " + std::to_string(2 * y.size()) + " pads, not " + std::to_string(pads->size()));
-  if (has(inputs, 2) && inputs[2].dtype != x.dtype) return fail(Code::kUsage, "the padding value has another type than the input");
+  if (pads->size() != 2 * y.size())
+    return fail(Code::kUsage, "needs " + std::to_string(2 * y.size()) + " pads, not " + std::to_string(pads->size()));
+  if (has(inputs, 2) && inputs[2].dtype != x.dtype)
+    return fail(Code::kUsage, "the padding value has another type than the input");
   for (size_t d = 0; d < y.size(); ++d) {
     const Dim &before = (*pads)[d], &after = (*pads)[y.size() + d];
     for (const Dim& p : {before, after})
-      if (p.is_const() && (p.value() > INT32_MAX || p.value() < -INT32_MAX)) return fail(Code::kUnsupported, "pad " + p.str() + " is too large");
+      if (p.is_const() && (p.value() > INT32_MAX || p.value() < -INT32_MAX))
+        return fail(Code::kUnsupported, "pad " + p.str() + " is too large");
     y[d] = y[d] + before + after;
-    if (y[d].is_const() && y[d].value() < 0) return fail(Code::kUsage, "pads remove more than the whole dimension " + std::to_string(d));
+    if (y[d].is_const() && y[d].value() < 0)
+      return fail(Code::kUsage, "pads remove more than the whole dimension " + std::to_string(d));
   }
   return one(x.dtype, std::move(y));
 }

@@ -11,10 +11,9 @@ struct Pad : OpBase<Pad> {
   static constexpr std::string_view kName = "Pad";
   std::string mode = "constant";
 
-  void visit(AttrVisitor& v) override {
-    v.attr("mode", mode);
-  }
-  [[nodiscard]] Result<std::vector<ValueInfo>> infer(std::span<const ValueInfo> inputs, const FreshSymbol& fresh) const override;
+  void visit(AttrVisitor& v) override { v.attr("mode", mode); }
+  [[nodiscard]] Result<std::vector<ValueInfo>> infer(std::span<const ValueInfo> inputs,
+                                                     const FreshSymbol& fresh) const override;
   [[nodiscard]] Result<std::vector<Tensor>> evaluate(std::span<const Tensor> inputs) const override;
 };
 

@@ -20,7 +20,8 @@ Result<std::vector<ValueInfo>> Pool::infer(std::span<const ValueInfo> inputs, co
   Shape y = {x.shape[0]};
   for (size_t d = 0; d + 2 < x.shape.size(); ++d) {
     y.push_back(window_output(window, d, x.shape[d + 1], ceil_mode));
-    if (y.back().is_const() && y.back().value() < 0) return fail(Code::kUsage, "the window is larger than the padded input " + shape_str(x.shape));
+    if (y.back().is_const() && y.back().value() < 0)
+      return fail(Code::kUsage, "the window is larger than the padded input " + shape_str(x.shape));
   }
   y.push_back(x.shape.back());
   return one(x.dtype, std::move(y));
@@ -41,7 +42,8 @@ Result<std::vector<Tensor>> Pool::evaluate(std::span<const Tensor> inputs) const
   const bool known = with_type(x.dtype(), [&](auto tag) {
     using T = decltype(tag);
     using Sum = std::conditional_t<std::is_floating_point_v<T>, T, double>;
-    constexpr T lowest = std::numeric_limits<T>::has_infinity ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::lowest();
+    constexpr T lowest =
+        std::numeric_limits<T>::has_infinity ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::lowest();
     const T* px = x.as<T>().data();
     T* py = y.mutable_as<T>().data();
     std::vector<Sum> sum(static_cast<size_t>(channels));

@@ -5,8 +5,10 @@ namespace lathe::ops {
 
 Status Quantize::check(std::span<const DType> inputs) const {
   const DTypeInfo& t = dtype_info(to);
-  if (!t.is_int || t.bits < 8 || t.bits > 16) return fail(Code::kUnsupported, "quantization to " + std::string(t.name) + " is not supported");
-  if (inputs.size() > 2 && inputs[2] != DType::kUndefined && inputs[2] != to) return fail(Code::kUsage, "the zero point is not " + std::string(t.name));
+  if (!t.is_int || t.bits < 8 || t.bits > 16)
+    return fail(Code::kUnsupported, "quantization to " + std::string(t.name) + " is not supported");
+  if (inputs.size() > 2 && inputs[2] != DType::kUndefined && inputs[2] != to)
+    return fail(Code::kUsage, "the zero point is not " + std::string(t.name));
   if (!dtype_info(inputs[1]).is_float) return fail(Code::kUsage, "the scale is not a float");
   return {};
 }

@@ -5,8 +5,8 @@
 
 namespace lathe::ops {
 
-/// Floats to integers: saturate(round_half_even(x / scale) + zero_point). Inputs x, scale, zero_point (optional, of type
-/// `to`); scale and zero point broadcast against x, so that "per axis" is a matter of their shape. ONNX
+/// Floats to integers: saturate(round_half_even(x / scale) + zero_point). Inputs x, scale, zero_point (optional, of
+/// type `to`); scale and zero point broadcast against x, so that "per axis" is a matter of their shape. ONNX
 /// QuantizeLinear-25 without blocks.
 struct Quantize : ElementwiseOp<Quantize> {
   static constexpr std::string_view kName = "Quantize";

@@ -32,7 +32,8 @@ Result<std::vector<ValueInfo>> Range::infer(std::span<const ValueInfo> inputs, c
   }
   const auto start = content_of(inputs[0]), limit = content_of(inputs[1]);
   const auto step = integers_of(inputs[2]);
-  const bool known = start && limit && step && start->size() == 1 && limit->size() == 1 && step->size() == 1 && (*step)[0] > 0;
+  const bool known =
+      start && limit && step && start->size() == 1 && limit->size() == 1 && step->size() == 1 && (*step)[0] > 0;
   if (!known) return one(t, {fresh("range")});
   const Dim span = (*limit)[0] - (*start)[0];
   return one(t, {ceil_div((*start)[0].equals(0) ? span : max(span, 0), (*step)[0])});

@@ -47,7 +47,8 @@ Result<Shape> resolve(const Shape& x, const std::vector<Dim>& wanted, bool allow
 Result<std::vector<ValueInfo>> Reshape::infer(std::span<const ValueInfo> inputs, const FreshSymbol& fresh) const {
   LATHE_CHECK(check_inputs(inputs, 2, 2));
   const ValueInfo &x = inputs[0], &shape = inputs[1];
-  if (shape.rank() != 1) return fail(Code::kUsage, "the shape must be a vector, not of rank " + std::to_string(shape.rank()));
+  if (shape.rank() != 1)
+    return fail(Code::kUsage, "the shape must be a vector, not of rank " + std::to_string(shape.rank()));
   const auto wanted = content_of(shape);
   if (!wanted) {
     const auto rank = shape.shape[0].as_const();

@@ -11,12 +11,14 @@ Result<std::vector<ValueInfo>> ScatterElements::infer(std::span<const ValueInfo>
   LATHE_CHECK(check_axis(axis, x.rank()));
   LATHE_CHECK(Scatterer::check(reduction, x.dtype));
   if (updates.dtype != x.dtype) return fail(Code::kUsage, "updates have another type than the input");
-  if (indices.rank() != x.rank() || updates.rank() != x.rank()) return fail(Code::kUsage, "input, indices and updates must have one rank");
+  if (indices.rank() != x.rank() || updates.rank() != x.rank())
+    return fail(Code::kUsage, "input, indices and updates must have one rank");
   for (size_t d = 0; d < x.shape.size(); ++d) {
     const Dim &n = x.shape[d], &m = indices.shape[d], &u = updates.shape[d];
     const bool outside = static_cast<int64_t>(d) != axis && n.is_const() && m.is_const() && m.value() > n.value();
     if (outside || (m.is_const() && u.is_const() && !(m == u)))
-      return fail(Code::kUsage, "indices " + shape_str(indices.shape) + ", updates " + shape_str(updates.shape) + " and input " + shape_str(x.shape) + " do not fit");
+      return fail(Code::kUsage, "indices " + shape_str(indices.shape) + ", updates " + shape_str(updates.shape) +
+                                    " and input " + shape_str(x.shape) + " do not fit");
   }
   return one(x.dtype, x.shape);
 }

@@ -16,7 +16,8 @@ struct ScatterElements : OpBase<ScatterElements> {
     v.attr("axis", axis);
     v.attr("reduction", reduction);
   }
-  [[nodiscard]] Result<std::vector<ValueInfo>> infer(std::span<const ValueInfo> inputs, const FreshSymbol& fresh) const override;
+  [[nodiscard]] Result<std::vector<ValueInfo>> infer(std::span<const ValueInfo> inputs,
+                                                     const FreshSymbol& fresh) const override;
   [[nodiscard]] Result<std::vector<Tensor>> evaluate(std::span<const Tensor> inputs) const override;
 };
 

@@ -13,7 +13,8 @@ Result<std::vector<ValueInfo>> ScatterND::infer(std::span<const ValueInfo> input
   if (indices.rank() < 1) return fail(Code::kUsage, "indices must have a last dimension");
   const auto depth = indices.shape.back().as_const();
   if (!depth) return fail(Code::kUnsupported, "the length of the index tuples is not constant");
-  if (*depth > x.rank()) return fail(Code::kUsage, "index tuples of " + std::to_string(*depth) + " for input " + shape_str(x.shape));
+  if (*depth > x.rank())
+    return fail(Code::kUsage, "index tuples of " + std::to_string(*depth) + " for input " + shape_str(x.shape));
   Shape wanted(indices.shape.begin(), indices.shape.end() - 1);
   wanted.insert(wanted.end(), x.shape.begin() + *depth, x.shape.end());
   bool fits = wanted.size() == updates.shape.size();

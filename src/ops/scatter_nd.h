@@ -12,7 +12,8 @@ struct ScatterND : OpBase<ScatterND> {
   std::string reduction = "none";
 
   void visit(AttrVisitor& v) override { v.attr("reduction", reduction); }
-  [[nodiscard]] Result<std::vector<ValueInfo>> infer(std::span<const ValueInfo> inputs, const FreshSymbol& fresh) const override;
+  [[nodiscard]] Result<std::vector<ValueInfo>> infer(std::span<const ValueInfo> inputs,
+                                                     const FreshSymbol& fresh) const override;
   [[nodiscard]] Result<std::vector<Tensor>> evaluate(std::span<const Tensor> inputs) const override;
 };
 

@@ -15,23 +15,30 @@ struct Cut {
 
 // numpy's rule for one dimension of `n`.
 Cut cut(int64_t n, int64_t start, int64_t end, int64_t step) {
-  const auto bound = [&](int64_t v, int64_t lo, int64_t hi) { return std::clamp(v < 0 ? std::max(v + n, int64_t{-1}) : v, lo, hi); };
+  const auto bound = [&](int64_t v, int64_t lo, int64_t hi) {
+    return std::clamp(v < 0 ? std::max(v + n, int64_t{-1}) : v, lo, hi);
+  };
   if (step > 0) {
     const int64_t a = bound(start, 0, n), b = bound(end, 0, n);
     return {a, step, b > a ? (b - a - 1) / step + 1 : 0};
   }
   const int64_t a = bound(start, -1, n - 1), b = bound(end, -1, n - 1);
-  return {a, step, a > b ? static_cast<int64_t>((static_cast<uint64_t>(a - b) - 1) / (uint64_t{0} - static_cast<uint64_t>(step))) + 1 : 0};
+  return {
+      a, step,
+      a > b ? static_cast<int64_t>((static_cast<uint64_t>(a - b) - 1) / (uint64_t{0} - static_cast<uint64_t>(step))) + 1
+            : 0};
 }
 
 // The axes a slice works on, non-negative and each at most once.
-Result<std::vector<int64_t>> resolve_axes(const std::optional<std::vector<int64_t>>& given, size_t count, int64_t rank) {
+Result<std::vector<int64_t>> resolve_axes(const std::optional<std::vector<int64_t>>& given, size_t count,
+                                          int64_t rank) {
   std::vector<int64_t> axes;
   for (size_t i = 0; i < count; ++i) {
     int64_t a = given ? (*given)[i] : static_cast<int64_t>(i);
     if (a < 0) a += rank;
     LATHE_CHECK(check_axis(a, rank));
-    if (std::ranges::find(axes, a) != axes.end()) return fail(Code::kUsage, "axis " + std::to_string(a) + " is given twice");
+    if (std::ranges::find(axes, a) != axes.end())
+      return fail(Code::kUsage, "axis " + std::to_string(a) + " is given twice");
     axes.push_back(a);
   }
   return axes;
@@ -40,8 +47,8 @@ Result<std::vector<int64_t>> resolve_axes(const std::optional<std::vector<int64_
 // How converters write "up to the end": this or more.
 constexpr int64_t kToTheEnd = 1'000'000'000;
 
-// Output size of a dimension of symbolic size or with symbolic bounds, if it can be told. Symbolic bounds are taken to be
-// non-negative; sizes are.
+// Output size of a dimension of symbolic size or with symbolic bounds, if it can be told. Symbolic bounds are taken to
+// be non-negative; sizes are.
 std::optional<Dim> symbolic_size(const Dim& n, const Dim& start, const Dim& end, int64_t step) {
   if (step <= 0) {
     if (step == -1 && start.equals(-1) && end.is_const() && end.value() <= -INT32_MAX) return n;
@@ -53,7 +60,9 @@ std::optional<Dim> symbolic_size(const Dim& n, const Dim& start, const Dim& end,
     if (!start.equals(0)) length = start.is_const() && start.value() < 0 ? min(n, Dim(0) - start) : max(n - start, 0);
     return ceil_div(length, step);
   }
-  const auto bound = [&](const Dim& v) { return v.equals(0) ? v : v.is_const() && v.value() < 0 ? max(n + v, 0) : min(v, n); };
+  const auto bound = [&](const Dim& v) {
+    return v.equals(0) ? v : v.is_const() && v.value() < 0 ? max(n + v, 0) : min(v, n);
+  };
   const Dim a = bound(start), b = bound(end);
   if (const auto length = (b - a).as_const()) return *length > 0 ? Dim((*length - 1) / step + 1) : Dim(0);
   return ceil_div(a.equals(0) ? b : max(b - a, 0), step);
@@ -65,7 +74,8 @@ Result<std::vector<ValueInfo>> Slice::infer(std::span<const ValueInfo> inputs, c
   LATHE_CHECK(check_inputs(inputs, 3, 5));
   const ValueInfo& x = inputs[0];
   for (size_t i = 1; i < inputs.size(); ++i)
-    if (has(inputs, i) && inputs[i].rank() != 1) return fail(Code::kUsage, "starts, ends, axes and steps must be vectors");
+    if (has(inputs, i) && inputs[i].rank() != 1)
+      return fail(Code::kUsage, "starts, ends, axes and steps must be vectors");
   const auto count = inputs[1].shape[0].as_const();
   if (!count) return fail(Code::kUnsupported, "the number of sliced axes depends on data");
   const auto n = static_cast<size_t>(*count);
@@ -73,7 +83,8 @@ Result<std::vector<ValueInfo>> Slice::infer(std::span<const ValueInfo> inputs, c
   const auto steps = has(inputs, 4) ? integers_of(inputs[4]) : std::optional(std::vector<int64_t>(n, 1));
   const auto starts = content_of(inputs[1]), ends = content_of(inputs[2]);
   if (has(inputs, 3) && !axes_given) return fail(Code::kUnsupported, "axes are not constant");
-  if ((axes_given && axes_given->size() != n) || (steps && steps->size() != n) || (starts && starts->size() != n) || (ends && ends->size() != n))
+  if ((axes_given && axes_given->size() != n) || (steps && steps->size() != n) || (starts && starts->size() != n) ||
+      (ends && ends->size() != n))
     return fail(Code::kUsage, "starts, ends, axes and steps differ in length");
   LATHE_TRY(const auto axes, resolve_axes(axes_given, n, x.rank()));
   auto out = one(x.dtype, x.shape);
@@ -97,7 +108,8 @@ Result<std::vector<ValueInfo>> Slice::infer(std::span<const ValueInfo> inputs, c
       c = cut(c.size, (*a)[0], (*b)[0], (*steps)[0]);
     }
     out[0].content.emplace();
-    for (int64_t i = 0; i < c.size; ++i) out[0].content->push_back((*content)[static_cast<size_t>(c.start + i * c.step)]);
+    for (int64_t i = 0; i < c.size; ++i)
+      out[0].content->push_back((*content)[static_cast<size_t>(c.start + i * c.step)]);
   }
   return out;
 }

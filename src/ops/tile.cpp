@@ -14,10 +14,12 @@ Result<std::vector<ValueInfo>> Tile::infer(std::span<const ValueInfo> inputs, co
     for (Dim& d : y) d = fresh("tile");
     return one(x.dtype, std::move(y));
   }
-  if (repeats->size() != y.size()) return fail(Code::kUsage, "needs a repeat for each of the " + std::to_string(y.size()) + " dimensions");
+  if (repeats->size() != y.size())
+    return fail(Code::kUsage, "needs a repeat for each of the " + std::to_string(y.size()) + " dimensions");
   for (size_t d = 0; d < y.size(); ++d) {
     const Dim& r = (*repeats)[d];
-    if (r.is_const() && (r.value() < 0 || r.value() > INT32_MAX)) return fail(Code::kUsage, "repeat " + r.str() + " is out of range");
+    if (r.is_const() && (r.value() < 0 || r.value() > INT32_MAX))
+      return fail(Code::kUsage, "repeat " + r.str() + " is out of range");
     y[d] = y[d] * r;
   }
   return one(x.dtype, std::move(y));

@@ -10,10 +10,9 @@ struct Transpose : OpBase<Transpose> {
   static constexpr std::string_view kName = "Transpose";
   std::vector<int64_t> perm = {};
 
-  void visit(AttrVisitor& v) override {
-    v.attr("perm", perm);
-  }
-  [[nodiscard]] Result<std::vector<ValueInfo>> infer(std::span<const ValueInfo> inputs, const FreshSymbol& fresh) const override;
+  void visit(AttrVisitor& v) override { v.attr("perm", perm); }
+  [[nodiscard]] Result<std::vector<ValueInfo>> infer(std::span<const ValueInfo> inputs,
+                                                     const FreshSymbol& fresh) const override;
   [[nodiscard]] Result<std::vector<Tensor>> evaluate(std::span<const Tensor> inputs) const override;
 };
 

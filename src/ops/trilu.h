@@ -12,7 +12,8 @@ struct Trilu : OpBase<Trilu> {
   bool upper = true;
 
   void visit(AttrVisitor& v) override { v.attr("upper", upper); }
-  [[nodiscard]] Result<std::vector<ValueInfo>> infer(std::span<const ValueInfo> inputs, const FreshSymbol& fresh) const override;
+  [[nodiscard]] Result<std::vector<ValueInfo>> infer(std::span<const ValueInfo> inputs,
+                                                     const FreshSymbol& fresh) const override;
   [[nodiscard]] Result<std::vector<Tensor>> evaluate(std::span<const Tensor> inputs) const override;
 };
 

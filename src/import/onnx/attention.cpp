@@ -17,7 +17,8 @@ Result<ValueId> heads_first(Node& n, ValueId x, int64_t heads) {
   const Shape s = n.b.shape(x);
   if (s.size() == 4) return x;
   if (s.size() != 3) return damaged("Q, K and V must be of rank 3 or 4");
-  if (heads < 1 || (s[2].is_const() && s[2].value() % heads != 0)) return damaged("q_num_heads or kv_num_heads does not divide " + shape_str(s));
+  if (heads < 1 || (s[2].is_const() && s[2].value() % heads != 0))
+    return damaged("q_num_heads or kv_num_heads does not divide " + shape_str(s));
   return n.b.transpose(n.b.reshape(x, {s[0], s[1], heads, floor_div(s[2], heads)}), {0, 2, 1, 3});
 }
 
@@ -42,7 +43,8 @@ struct Window {
 // What a query at position i + past sees of the keys: a constant [queries, keys] to be added to the scores.
 Result<ValueId> window_mask(Node& n, const Dim& queries, const Dim& keys, const Dim& past, Window window, DType dtype) {
   const auto lq = queries.as_const(), lk = keys.as_const(), before = past.as_const();
-  if (!lq || !lk || !before || *lq * *lk > int64_t{1} << 28) return unsupported("is_causal and windows need known lengths, not " + queries.str() + " and " + keys.str());
+  if (!lq || !lk || !before || *lq * *lk > int64_t{1} << 28)
+    return unsupported("is_causal and windows need known lengths, not " + queries.str() + " and " + keys.str());
   Tensor t = Tensor::zeros(dtype, {*lq, *lk});
   for (int64_t i = 0; i < *lq; ++i)
     for (int64_t j = 0; j < *lk; ++j) {
@@ -102,14 +104,15 @@ Result<Values> attention(Node& n) {
   return n.done({y, k, v});
 }
 
-// X [B, H, S, D] or [B, S, H * D], cos and sin caches [max, R/2] with position_ids, or [B, S, R/2]: pairs of the first R
-// elements of a head are rotated. ONNX RotaryEmbedding-23.
+// X [B, H, S, D] or [B, S, H * D], cos and sin caches [max, R/2] with position_ids, or [B, S, R/2]: pairs of the first
+// R elements of a head are rotated. ONNX RotaryEmbedding-23.
 Result<Values> rotary(Node& n) {
   const bool flat = n.rank(0) == 3;
   const Shape s = n.shape(0);
   const int64_t heads = n.i("num_heads", 0);
   if (s.size() != 3 && s.size() != 4) return damaged("the input must be of rank 3 or 4");
-  if (flat && (heads < 1 || !s[2].is_const() || s[2].value() % heads != 0)) return damaged("num_heads does not divide " + s.back().str());
+  if (flat && (heads < 1 || !s[2].is_const() || s[2].value() % heads != 0))
+    return damaged("num_heads does not divide " + s.back().str());
   const ValueId x = flat ? n.b.reshape(n.in(0), {s[0], s[1], heads, s[2].value() / heads}) : n.in(0);
   if (!n.b.ok()) return n.done(kNoId);
   const Shape shape = n.b.shape(x);
@@ -117,7 +120,8 @@ Result<Values> rotary(Node& n) {
   if (!size) return unsupported("the size of a head is not constant");
   int64_t rotated = n.i("rotary_embedding_dim", 0);
   if (rotated == 0) rotated = *size;
-  if (rotated < 2 || rotated > *size || rotated % 2 != 0) return damaged("rotary_embedding_dim " + std::to_string(rotated) + " does not fit");
+  if (rotated < 2 || rotated > *size || rotated % 2 != 0)
+    return damaged("rotary_embedding_dim " + std::to_string(rotated) + " does not fit");
   const bool interleaved = n.i("interleaved", 0) != 0;
   const auto cache = [&](size_t i) {  // [B, S, R/2], with a dimension for the heads
     const ValueId c = n.has(3) ? n.b.make<ops::Gather>({n.in(i), n.in(3)}, [](ops::Gather&) {}) : n.in(i);
@@ -138,7 +142,8 @@ Result<Values> rotary(Node& n) {
     b = n.b.slice(part, 3, rotated / 2, rotated);
   }
   const auto mul = [&](ValueId p, ValueId q) { return n.b.op("Mul", {p, q}); };
-  ValueId real = n.b.op("Sub", {mul(cosine, a), mul(sine, b)}), imaginary = n.b.op("Add", {mul(sine, a), mul(cosine, b)});
+  ValueId real = n.b.op("Sub", {mul(cosine, a), mul(sine, b)}),
+          imaginary = n.b.op("Add", {mul(sine, a), mul(cosine, b)});
   if (!n.b.ok()) return n.done(kNoId);
   ValueId y = kNoId;
   if (interleaved) {

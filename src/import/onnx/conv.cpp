@@ -71,10 +71,12 @@ Result<Geometry> geometry(const Node& n, std::vector<int64_t> kernel, const Shap
   if (g.pads.empty()) g.pads.assign(2 * dims, 0);
   const auto positive = [](int64_t v) { return v > 0 && v < kMost; };
   const auto small = [](int64_t v) { return v > -kMost && v < kMost; };
-  if (dims == 0 || g.kernel.size() != dims || g.strides.size() != dims || g.dilations.size() != dims || g.pads.size() != 2 * dims)
-    return damaged("kernel_shape, strides, dilations or pads do not fit " + std::to_string(dims) + " spatial dimensions");
-  if (!std::ranges::all_of(g.kernel, positive) || !std::ranges::all_of(g.strides, positive) || !std::ranges::all_of(g.dilations, positive) ||
-      !std::ranges::all_of(g.pads, small))
+  if (dims == 0 || g.kernel.size() != dims || g.strides.size() != dims || g.dilations.size() != dims ||
+      g.pads.size() != 2 * dims)
+    return damaged("kernel_shape, strides, dilations or pads do not fit " + std::to_string(dims) +
+                   " spatial dimensions");
+  if (!std::ranges::all_of(g.kernel, positive) || !std::ranges::all_of(g.strides, positive) ||
+      !std::ranges::all_of(g.dilations, positive) || !std::ranges::all_of(g.pads, small))
     return damaged("kernel_shape, strides and dilations must be positive, and pads below 2^31");
   return g;
 }
@@ -94,7 +96,8 @@ Status auto_pad(const Node& n, Geometry& g, const Shape& spatial) {
     if (const auto size = spatial[d].as_const())
       total = ((*size + g.strides[d] - 1) / g.strides[d] - 1) * g.strides[d] + reach - *size;
     else if (g.strides[d] != 1)
-      return unsupported("auto_pad " + mode + " with a stride needs known sizes, but the input's dimension is " + spatial[d].str() + "; give them with --shape");
+      return unsupported("auto_pad " + mode + " with a stride needs known sizes, but the input's dimension is " +
+                         spatial[d].str() + "; give them with --shape");
     total = std::max<int64_t>(total, 0);
     const int64_t less = total / 2, more = total - less;
     g.pads[d] = mode == "SAME_UPPER" ? less : more;
@@ -108,7 +111,8 @@ Shape spatial_of(const Shape& s) { return {s.begin() + 2, s.end()}; }
 Result<std::vector<int64_t>> kernel_of(const Node& n) {
   const Shape w = n.shape(1);
   if (w.size() != n.shape(0).size() || w.size() < 3)
-    return damaged("input " + shape_str(n.shape(0)) + " and weight " + shape_str(w) + " must have the same rank, 3 at least");
+    return damaged("input " + shape_str(n.shape(0)) + " and weight " + shape_str(w) +
+                   " must have the same rank, 3 at least");
   const auto kernel = static_dims(spatial_of(w));
   if (!kernel) return unsupported("the kernel size of weight " + shape_str(w) + " is not constant");
   if (const auto given = n.ints("kernel_shape"); given && !given->empty() && *given != *kernel)
@@ -142,7 +146,8 @@ Result<Values> conv_transpose(Node& n) {
   const size_t dims = g.dims();
   auto extra = n.ints("output_padding").value_or(std::vector<int64_t>(dims, 0));
   if (extra.empty()) extra.assign(dims, 0);
-  if (extra.size() != dims || !std::ranges::all_of(extra, [](int64_t v) { return v >= 0 && v < kMost; })) return damaged("output_padding does not fit");
+  if (extra.size() != dims || !std::ranges::all_of(extra, [](int64_t v) { return v >= 0 && v < kMost; }))
+    return damaged("output_padding does not fit");
   const std::string mode = n.s("auto_pad", "NOTSET");
   const auto wanted = n.ints("output_shape");
   if (mode == "VALID") std::ranges::fill(g.pads, 0);
@@ -153,7 +158,8 @@ Result<Values> conv_transpose(Node& n) {
       if (wanted) {
         const auto size = spatial[d].as_const();
         if (wanted->size() < dims) return damaged("output_shape is too short");
-        if (!size) return unsupported("output_shape needs known sizes, but the input's dimension is " + spatial[d].str());
+        if (!size)
+          return unsupported("output_shape needs known sizes, but the input's dimension is " + spatial[d].str());
         total = g.strides[d] * (*size - 1) + extra[d] + reach - (*wanted)[wanted->size() - dims + d];
         if (total < 0) {  // the rest of the output is out of reach: zeros
           extra[d] -= total;
@@ -171,7 +177,8 @@ Result<Values> conv_transpose(Node& n) {
   const auto w = static_dims(n.shape(1));
   const int64_t group = n.i("group", 1);
   if (!w) return unsupported("the weight's shape " + shape_str(n.shape(1)) + " is not constant");
-  if (group < 1 || (*w)[0] % group != 0) return damaged("group " + std::to_string(group) + " does not divide " + std::to_string((*w)[0]) + " channels");
+  if (group < 1 || (*w)[0] % group != 0)
+    return damaged("group " + std::to_string(group) + " does not divide " + std::to_string((*w)[0]) + " channels");
   Shape split = {group, (*w)[0] / group}, merged = {group * (*w)[1]};
   std::vector<int64_t> perm = {0, 2};
   for (size_t d = 1; d < w->size(); ++d) split.emplace_back((*w)[d]);

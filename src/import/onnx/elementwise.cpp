@@ -50,13 +50,16 @@ Result<Values> dropout(Node& n) {
 
 Result<Values> cast(Node& n) {
   const int64_t to = n.i("to", 0);
-  if (to < 0 || !dtype_valid(static_cast<uint64_t>(to))) return unsupported("cast to element type " + std::to_string(to) + " is not supported");
-  if (n.dtype(0) == DType::kString || static_cast<DType>(to) == DType::kString) return unsupported("casts from and to strings are not supported");
+  if (to < 0 || !dtype_valid(static_cast<uint64_t>(to)))
+    return unsupported("cast to element type " + std::to_string(to) + " is not supported");
+  if (n.dtype(0) == DType::kString || static_cast<DType>(to) == DType::kString)
+    return unsupported("casts from and to strings are not supported");
   return n.done(n.b.cast(n.in(0), static_cast<DType>(to)));
 }
 
 Result<Values> cast_like(Node& n) {
-  if (n.dtype(0) == DType::kString || n.dtype(1) == DType::kString) return unsupported("casts from and to strings are not supported");
+  if (n.dtype(0) == DType::kString || n.dtype(1) == DType::kString)
+    return unsupported("casts from and to strings are not supported");
   return n.done(n.b.cast(n.in(0), n.dtype(1)));
 }
 

@@ -19,7 +19,8 @@ std::string quote(std::string_view s) { return "\"" + std::string(s) + "\""; }
 std::string symbol_for(std::string_view param) {
   std::string s(param);
   for (char& c : s)
-    if (!std::isalnum(static_cast<unsigned char>(c)) && c != '_' && c != '.' && c != '/' && c != ':' && c != '#') c = '_';
+    if (!std::isalnum(static_cast<unsigned char>(c)) && c != '_' && c != '.' && c != '/' && c != ':' && c != '#')
+      c = '_';
   if (std::isdigit(static_cast<unsigned char>(s[0]))) s = "_" + s;
   return s;
 }
@@ -107,8 +108,9 @@ Status Importer::check_opsets() {
   }
   const int64_t version = opset("");
   if (version < kOldestOpset || version > kNewestOpset)
-    return fail(Code::kUnsupported, "opset " + std::to_string(version) + " of ai.onnx is not known; lathe knows " + std::to_string(kOldestOpset) + " to " +
-                                        std::to_string(kNewestOpset) + ". Export the model for one of these");
+    return fail(Code::kUnsupported, "opset " + std::to_string(version) + " of ai.onnx is not known; lathe knows " +
+                                        std::to_string(kOldestOpset) + " to " + std::to_string(kNewestOpset) +
+                                        ". Export the model for one of these");
   return {};
 }
 
@@ -138,7 +140,8 @@ Result<ValueId> Importer::lookup(std::string_view name) {
 }
 
 Status Importer::bind(std::string_view name, Binding binding) {
-  if (!scopes_.back().names.emplace(name, binding).second) return fail(Code::kDamaged, quote(name) + " is defined twice");
+  if (!scopes_.back().names.emplace(name, binding).second)
+    return fail(Code::kDamaged, quote(name) + " is defined twice");
   return {};
 }
 
@@ -153,11 +156,15 @@ Status Importer::add_input(const proto::ValueInfo& v) {
   const std::string name(v.name);
   const std::string what = "input " + quote(name);
   if (name.empty()) return fail(Code::kDamaged, "an input has no name");
-  if (!v.is_tensor) return fail(Code::kUnsupported, what + ": " + (v.kind.empty() ? "untyped" : std::string(v.kind)) + " inputs are not supported");
+  if (!v.is_tensor)
+    return fail(Code::kUnsupported,
+                what + ": " + (v.kind.empty() ? "untyped" : std::string(v.kind)) + " inputs are not supported");
   if (v.elem_type < 1 || !dtype_valid(static_cast<uint64_t>(v.elem_type)))
-    return fail(v.elem_type >= 24 && v.elem_type <= 26 ? Code::kUnsupported : Code::kDamaged, what + ": element type " + std::to_string(v.elem_type) + " is not supported");
+    return fail(v.elem_type >= 24 && v.elem_type <= 26 ? Code::kUnsupported : Code::kDamaged,
+                what + ": element type " + std::to_string(v.elem_type) + " is not supported");
   if (const auto fixed = options_.values.find(name); fixed != options_.values.end()) {
-    if (static_cast<int64_t>(fixed->second.dtype()) != v.elem_type || (v.has_shape && fixed->second.dims().size() != v.dims.size()))
+    if (static_cast<int64_t>(fixed->second.dtype()) != v.elem_type ||
+        (v.has_shape && fixed->second.dims().size() != v.dims.size()))
       return fail(Code::kUsage, what + ": the given value has another type or rank than the model's input");
     used_names_.insert(name);
     return bind(v.name, {graph_->add_constant(name, fixed->second)});
@@ -169,18 +176,23 @@ Status Importer::add_input(const proto::ValueInfo& v) {
   Shape shape;
   for (size_t d = 0; d < v.dims.size(); ++d) {
     const auto& dim = v.dims[d];
-    if (dim.value < -1 || dim.value > int64_t{1} << 40) return fail(Code::kDamaged, what + ": dimension " + std::to_string(dim.value));
+    if (dim.value < -1 || dim.value > int64_t{1} << 40)
+      return fail(Code::kDamaged, what + ": dimension " + std::to_string(dim.value));
     if (dim.value >= 0)
       shape.emplace_back(dim.value);
     else
-      shape.push_back(dim.param.empty() ? graph_->fresh_symbol(symbol_for(name) + "_dim" + std::to_string(d)) : Dim::symbol(symbol_for(dim.param)));
+      shape.push_back(dim.param.empty() ? graph_->fresh_symbol(symbol_for(name) + "_dim" + std::to_string(d))
+                                        : Dim::symbol(symbol_for(dim.param)));
   }
   for (Dim& d : shape) d = d.substitute(fixed_symbols_);
   if (given != options_.shapes.end()) {
     const Shape& wanted = given->second;
     bool fits = !v.has_shape || wanted.size() == shape.size();
-    for (size_t d = 0; fits && v.has_shape && d < shape.size(); ++d) fits = !shape[d].is_const() || shape[d] == wanted[d];
-    if (!fits) return fail(Code::kUsage, what + ": shape " + shape_str(wanted) + " does not fit the model's " + shape_str(shape));
+    for (size_t d = 0; fits && v.has_shape && d < shape.size(); ++d)
+      fits = !shape[d].is_const() || shape[d] == wanted[d];
+    if (!fits)
+      return fail(Code::kUsage,
+                  what + ": shape " + shape_str(wanted) + " does not fit the model's " + shape_str(shape));
     shape = wanted;
   }
   const auto dims = static_dims(shape);
@@ -198,7 +210,8 @@ Result<std::unique_ptr<Graph>> Importer::run() {
   std::unordered_set<std::string_view> initialized;
   for (const auto& t : g.initializers) initialized.insert(t.name);
   const auto declared = [&](const std::string& name) {
-    return std::ranges::find_if(g.inputs, [&](const auto& v) { return v.name == name && !initialized.contains(v.name); });
+    return std::ranges::find_if(g.inputs,
+                                [&](const auto& v) { return v.name == name && !initialized.contains(v.name); });
   };
   const auto no_input = [&](const std::string& name) {
     std::string names;
@@ -213,7 +226,8 @@ Result<std::unique_ptr<Graph>> Importer::run() {
     if (v == g.inputs.end()) return no_input(name);
     if (v->has_shape && v->dims.size() == shape.size())
       for (size_t d = 0; d < shape.size(); ++d)
-        if (v->dims[d].value < 0 && !v->dims[d].param.empty()) fixed_symbols_.emplace(symbol_for(v->dims[d].param), shape[d]);
+        if (v->dims[d].value < 0 && !v->dims[d].param.empty())
+          fixed_symbols_.emplace(symbol_for(v->dims[d].param), shape[d]);
   }
   const auto fill = [&]() -> Status {
     if (g.sparse_initializers) return fail(Code::kUnsupported, "sparse initializers are not supported");
@@ -222,7 +236,8 @@ Result<std::unique_ptr<Graph>> Importer::run() {
       if (!initialized.contains(v.name)) LATHE_CHECK(add_input(v));
     LATHE_CHECK(import_nodes(g.nodes));
     if (!unsupported_.empty()) {
-      std::string text = std::to_string(unsupported_.size()) + (unsupported_.size() == 1 ? " node is" : " nodes are") + " not supported:";
+      std::string text = std::to_string(unsupported_.size()) + (unsupported_.size() == 1 ? " node is" : " nodes are") +
+                         " not supported:";
       for (const auto& line : unsupported_) text += "\n  " + line;
       return fail(Code::kUnsupported, text);
     }
@@ -252,13 +267,18 @@ void Importer::drop_unused_constants() {
 }
 
 Status Importer::import_nodes(const std::vector<proto::Node>& nodes) {
-  if (++depth_ > kMaxDepth) return fail(Code::kUnsupported, "subgraphs or functions are nested more than " + std::to_string(kMaxDepth) + " deep");
+  if (++depth_ > kMaxDepth)
+    return fail(Code::kUnsupported,
+                "subgraphs or functions are nested more than " + std::to_string(kMaxDepth) + " deep");
   for (const auto& n : nodes)
     for (const auto o : n.outputs) scopes_.back().later.insert(o);
   for (const size_t i : sorted(nodes)) {
     const auto& n = nodes[i];
-    if (graph_->node_count() > kMaxNodes) return fail(Code::kUnsupported, "more than " + std::to_string(kMaxNodes) + " nodes");
-    const std::string label = !n.name.empty() ? quote(n.name) : !n.outputs.empty() ? "that computes " + quote(n.outputs[0]) : "number " + std::to_string(i);
+    if (graph_->node_count() > kMaxNodes)
+      return fail(Code::kUnsupported, "more than " + std::to_string(kMaxNodes) + " nodes");
+    const std::string label = !n.name.empty()      ? quote(n.name)
+                              : !n.outputs.empty() ? "that computes " + quote(n.outputs[0])
+                                                   : "number " + std::to_string(i);
     LATHE_CHECK(import_node(n, label));
   }
   --depth_;
@@ -267,7 +287,8 @@ Status Importer::import_nodes(const std::vector<proto::Node>& nodes) {
 
 Status Importer::import_node(const proto::Node& n, const std::string& label) {
   const int64_t version = opset(n.domain);
-  const std::string kind = std::string(n.domain.empty() ? "ai.onnx" : n.domain) + "." + std::string(n.op_type) + " (opset " + std::to_string(version) + ")";
+  const std::string kind = std::string(n.domain.empty() ? "ai.onnx" : n.domain) + "." + std::string(n.op_type) +
+                           " (opset " + std::to_string(version) + ")";
   Values inputs;
   bool failed = false;
   for (const auto name : n.inputs) {
@@ -280,17 +301,21 @@ Status Importer::import_node(const proto::Node& n, const std::string& label) {
           failed = true;
           continue;
         }
-        return fail(found.error().code, "node " + label + " (" + std::string(n.op_type) + "): " + found.error().message);
+        return fail(found.error().code,
+                    "node " + label + " (" + std::string(n.op_type) + "): " + found.error().message);
       }
       failed = failed || find(name)->failed;
       v = *found;
     }
     inputs.push_back(v);
   }
-  const bool known = find_row(n.domain, n.op_type) || std::ranges::any_of(model_.functions, [&](const auto& f) { return f.name == n.op_type && f.domain == n.domain; });
+  const bool known = find_row(n.domain, n.op_type) || std::ranges::any_of(model_.functions, [&](const auto& f) {
+                       return f.name == n.op_type && f.domain == n.domain;
+                     });
   Values outputs;
   if (!known || version == 0) {
-    unsupported_.push_back("node " + label + ": " + kind + (known ? ": the model does not import this operator set" : ""));
+    unsupported_.push_back("node " + label + ": " + kind +
+                           (known ? ": the model does not import this operator set" : ""));
     failed = true;
   } else if (!failed) {
     builder_.begin_node(n.name.empty() && !n.outputs.empty() ? std::string(n.outputs[0]) : std::string(n.name));
@@ -308,8 +333,11 @@ Status Importer::import_node(const proto::Node& n, const std::string& label) {
     } else {
       outputs = *std::move(r);
       if (outputs.size() < n.outputs.size()) {
-        const bool wanted = std::any_of(n.outputs.begin() + static_cast<ptrdiff_t>(outputs.size()), n.outputs.end(), [](auto o) { return !o.empty(); });
-        if (wanted) return fail(Code::kDamaged, "node " + label + " (" + std::string(n.op_type) + ") has more outputs than its operator");
+        const bool wanted = std::any_of(n.outputs.begin() + static_cast<ptrdiff_t>(outputs.size()), n.outputs.end(),
+                                        [](auto o) { return !o.empty(); });
+        if (wanted)
+          return fail(Code::kDamaged,
+                      "node " + label + " (" + std::string(n.op_type) + ") has more outputs than its operator");
       }
     }
   }
@@ -321,7 +349,8 @@ Status Importer::import_node(const proto::Node& n, const std::string& label) {
       unsupported_.push_back("node " + label + ": " + kind + ": output " + std::to_string(i) + " is not supported");
       failed = true;
     }
-    if (auto ok = bind(n.outputs[i], {v, nullptr, v == kNoId}); !ok) return fail(Code::kDamaged, "node " + label + ": " + ok.error().message);
+    if (auto ok = bind(n.outputs[i], {v, nullptr, v == kNoId}); !ok)
+      return fail(Code::kDamaged, "node " + label + ": " + ok.error().message);
     if (v != kNoId) name_value(v, n.outputs[i]);
   }
   return {};
@@ -331,14 +360,17 @@ Result<Values> Importer::translate(const proto::Node& n, Values inputs) {
   for (const auto& f : model_.functions)
     if (f.name == n.op_type && f.domain == n.domain) return call_function(f, n, std::move(inputs));
   for (const auto& a : n.attributes)
-    if (!a.ref_name.empty()) return fail(Code::kDamaged, "attribute " + quote(a.name) + " refers to a function's attribute outside a function");
+    if (!a.ref_name.empty())
+      return fail(Code::kDamaged,
+                  "attribute " + quote(a.name) + " refers to a function's attribute outside a function");
   const Row* row = find_row(n.domain, n.op_type);
   Node node(n, row->name, opset(n.domain), std::move(inputs), builder_, *this);
   return row->handler(node);
 }
 
 Result<Values> Importer::call_function(const proto::Function& f, const proto::Node& call, Values inputs) {
-  if (inputs.size() > f.inputs.size()) return fail(Code::kDamaged, "the function takes " + std::to_string(f.inputs.size()) + " inputs");
+  if (inputs.size() > f.inputs.size())
+    return fail(Code::kDamaged, "the function takes " + std::to_string(f.inputs.size()) + " inputs");
   Scope scope;
   for (const auto& o : f.opsets) scope.opsets[o.domain] = o.version;
   if (scope.opsets.empty()) scope.opsets[""] = opset("");
@@ -359,7 +391,8 @@ Result<Values> Importer::call_function(const proto::Function& f, const proto::No
       }
       const auto* given = [&]() -> const proto::Attribute* {
         for (const auto* list : {&call.attributes, &f.defaults})
-          if (const auto it = std::ranges::find(*list, a.ref_name, &proto::Attribute::name); it != list->end()) return &*it;
+          if (const auto it = std::ranges::find(*list, a.ref_name, &proto::Attribute::name); it != list->end())
+            return &*it;
         return nullptr;
       }();
       if (!given) continue;

@@ -26,8 +26,8 @@ class Importer {
   Importer(const proto::Model& model, TensorReader reader, const ImportOptions& options, std::string path);
   Result<std::unique_ptr<Graph>> run();
 
-  /// Imports the nodes of a subgraph without inputs in place (the branch of an If that is known to be taken); returns its
-  /// outputs.
+  /// Imports the nodes of a subgraph without inputs in place (the branch of an If that is known to be taken); returns
+  /// its outputs.
   Result<Values> inline_graph(const proto::Graph& graph);
   Result<Tensor> tensor(const proto::Tensor& t) { return reader_.read(t); }
 

@@ -86,11 +86,13 @@ Result<Values> split(Node& n) {
     const Dim d = n.shape(0)[static_cast<size_t>(axis)];
     if (!d.is_const()) return unsupported("the split dimension is " + d.str() + ", not constant");
     const int64_t count = n.i("num_outputs", parts);
-    if (count < parts || count < 1 || count > 1 << 20) return damaged("num_outputs " + std::to_string(count) + " does not fit");
+    if (count < parts || count < 1 || count > 1 << 20)
+      return damaged("num_outputs " + std::to_string(count) + " does not fit");
     const int64_t chunk = (d.value() + count - 1) / count;
     for (int64_t i = 0; i < count; ++i) sizes.push_back(std::clamp<int64_t>(d.value() - i * chunk, 0, chunk));
   }
-  if (static_cast<int64_t>(sizes.size()) < parts) return damaged(std::to_string(sizes.size()) + " sizes for " + std::to_string(parts) + " outputs");
+  if (static_cast<int64_t>(sizes.size()) < parts)
+    return damaged(std::to_string(sizes.size()) + " sizes for " + std::to_string(parts) + " outputs");
   int64_t total = 0;
   for (const int64_t s : sizes)
     if (s < 0 || __builtin_add_overflow(total, s, &total)) return damaged("sizes must not be negative");
@@ -98,7 +100,8 @@ Result<Values> split(Node& n) {
     return damaged("sizes add up to " + std::to_string(total) + ", the dimension is " + std::to_string(*d));
   Values out;
   int64_t at = 0;
-  for (size_t i = 0; i < n.output_count(); at += sizes[i++]) out.push_back(n.wants(i) ? n.b.slice(n.in(0), axis, at, at + sizes[i]) : kNoId);
+  for (size_t i = 0; i < n.output_count(); at += sizes[i++])
+    out.push_back(n.wants(i) ? n.b.slice(n.in(0), axis, at, at + sizes[i]) : kNoId);
   return n.done(std::move(out));
 }
 

@@ -98,7 +98,8 @@ Term contract(Node& n, Term a, Term b, const std::string& keep) {
   sa.insert(sa.end(), {group(left), group(inner)});
   sb.insert(sb.end(), {group(inner), group(right)});
   for (const char c : left + right) result.push_back(size(c));
-  const ValueId x = n.b.reshape(arrange(n, a, batch + left + inner), sa), y = n.b.reshape(arrange(n, b, batch + inner + right), sb);
+  const ValueId x = n.b.reshape(arrange(n, a, batch + left + inner), sa),
+                y = n.b.reshape(arrange(n, b, batch + inner + right), sb);
   const ValueId z = n.b.add(std::make_shared<ops::MatMul>(), {x, y});
   return {batch + left + right, n.b.ok() ? n.b.reshape(z, result) : kNoId};
 }
@@ -116,7 +117,8 @@ Result<Values> einsum(Node& n) {
     terms.push_back({inputs.substr(at, comma - at), n.in(i)});
     at = comma + 1;
   }
-  if (terms.size() != n.input_count()) return damaged("the equation \"" + equation + "\" is for another number of operands");
+  if (terms.size() != n.input_count())
+    return damaged("the equation \"" + equation + "\" is for another number of operands");
   std::string output;
   if (arrow != std::string::npos) {
     output = equation.substr(arrow + 2);
@@ -131,7 +133,8 @@ Result<Values> einsum(Node& n) {
   for (const Term& t : terms)
     if (t.labels.find("...") != std::string::npos) {
       const auto named = t.labels.size() - 3, rank = static_cast<size_t>(n.b.rank(t.value));
-      if (rank < named || rank - named > 10) return damaged("the equation \"" + equation + "\" does not fit the operands");
+      if (rank < named || rank - named > 10)
+        return damaged("the equation \"" + equation + "\" does not fit the operands");
       widest = std::max(widest, rank - named);
     }
   const auto spread = [&](std::string& labels, size_t count) {
@@ -142,14 +145,18 @@ Result<Values> einsum(Node& n) {
     labels.replace(at, 3, digits);
   };
   for (Term& t : terms) {
-    if (t.labels.find("...") != std::string::npos) spread(t.labels, static_cast<size_t>(n.b.rank(t.value)) - (t.labels.size() - 3));
-    if (static_cast<int64_t>(t.labels.size()) != n.b.rank(t.value)) return damaged("the equation \"" + equation + "\" does not fit the operands");
+    if (t.labels.find("...") != std::string::npos)
+      spread(t.labels, static_cast<size_t>(n.b.rank(t.value)) - (t.labels.size() - 3));
+    if (static_cast<int64_t>(t.labels.size()) != n.b.rank(t.value))
+      return damaged("the equation \"" + equation + "\" does not fit the operands");
     for (const char c : t.labels)
-      if (std::ranges::count(t.labels, c) > 1) return unsupported("equation \"" + equation + "\": repeated labels are not supported");
+      if (std::ranges::count(t.labels, c) > 1)
+        return unsupported("equation \"" + equation + "\": repeated labels are not supported");
   }
   spread(output, widest);
   for (const char c : output)
-    if (inputs.find(c) == std::string::npos && !(c >= '0' && c <= '9')) return damaged("the equation \"" + equation + "\" makes a label from nothing");
+    if (inputs.find(c) == std::string::npos && !(c >= '0' && c <= '9'))
+      return damaged("the equation \"" + equation + "\" makes a label from nothing");
   Term result = terms[0];
   for (size_t i = 1; i < terms.size(); ++i) {
     std::string keep = output;

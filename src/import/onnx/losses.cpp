@@ -23,7 +23,8 @@ Result<ValueId> iota(Node& n, const Dim& size, int64_t axis, int64_t rank) {
 // -x[target] * weight[target] along axis 1, reduced; x [N, C, …], target [N, …].
 Result<Values> pick_loss(Node& n, ValueId x) {
   const int64_t rank = n.b.rank(x);
-  if (rank < 2 || n.rank(1) != rank - 1) return damaged("input " + shape_str(n.b.shape(x)) + " and target " + shape_str(n.shape(1)) + " do not fit");
+  if (rank < 2 || n.rank(1) != rank - 1)
+    return damaged("input " + shape_str(n.b.shape(x)) + " and target " + shape_str(n.shape(1)) + " do not fit");
   const DType t = n.b.dtype(x);
   const ValueId target = n.b.cast(n.in(1), DType::kI64), zero = n.b.scalar(t, 0);
   Shape lifted = n.shape(1);

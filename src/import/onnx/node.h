@@ -20,7 +20,12 @@ class Node {
  public:
   Node(const proto::Node& node, std::string_view canonical, int64_t opset, Values inputs, importer::Builder& builder,
        Importer& importer)
-      : b(builder), importer_(importer), node_(node), canonical_(canonical), inputs_(std::move(inputs)), opset_(opset) {}
+      : b(builder),
+        importer_(importer),
+        node_(node),
+        canonical_(canonical),
+        inputs_(std::move(inputs)),
+        opset_(opset) {}
 
   /// The same node on other inputs: for handlers that build on others.
   [[nodiscard]] Node with_inputs(Values inputs) const {

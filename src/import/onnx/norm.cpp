@@ -65,12 +65,14 @@ Result<Values> instance_norm(Node& n) {
 Result<Values> group_norm(Node& n) {
   const int64_t groups = n.i("num_groups", 0);
   const Shape s = n.shape(0);
-  if (s.size() < 2 || groups < 1 || !s[1].is_const() || s[1].value() % groups != 0) return damaged("num_groups does not divide the channels of " + shape_str(s));
+  if (s.size() < 2 || groups < 1 || !s[1].is_const() || s[1].value() % groups != 0)
+    return damaged("num_groups does not divide the channels of " + shape_str(s));
   const Dim size = product({s.begin() + 2, s.end()}) * (s[1].value() / groups);
   const ValueId grouped = n.b.reshape(n.in(0), {s[0], groups, size});
   ValueId x = normalize(n, grouped, {2}, n.f("epsilon", 1e-5)).value;
   ValueId scale = n.in(1), bias = n.in(2);
-  if (n.opset() < 21 && n.b.shape(scale).size() == 1 && n.b.shape(scale)[0].equals(groups) && !s[1].equals(groups)) {  // one value a group
+  if (n.opset() < 21 && n.b.shape(scale).size() == 1 && n.b.shape(scale)[0].equals(groups) &&
+      !s[1].equals(groups)) {  // one value a group
     x = n.b.op("Mul", {x, n.b.reshape(scale, {groups, 1})});
     x = n.b.op("Add", {x, n.b.reshape(bias, {groups, 1})});
     return n.done(n.b.ok() ? n.b.reshape(x, s) : kNoId);
@@ -111,9 +113,11 @@ Result<Values> rms_norm(Node& n) {
 Result<Values> lrn(Node& n) {
   const int64_t size = n.i("size", 0);
   const Shape s = n.shape(0);
-  if (size < 1 || size >= int64_t{1} << 31 || s.size() < 2) return damaged("size " + std::to_string(size) + " is out of range");
+  if (size < 1 || size >= int64_t{1} << 31 || s.size() < 2)
+    return damaged("size " + std::to_string(size) + " is out of range");
   const DType t = n.dtype(0);
-  const ValueId squares = n.b.reshape(n.b.op("Mul", {n.in(0), n.in(0)}), {s[0], s[1], 1, product({s.begin() + 2, s.end()})});
+  const ValueId squares =
+      n.b.reshape(n.b.op("Mul", {n.in(0), n.in(0)}), {s[0], s[1], 1, product({s.begin() + 2, s.end()})});
   ValueId mean = n.b.make<ops::Pool>({squares}, [&](ops::Pool& p) {
     p.kind = "average";
     p.kernel = {size, 1};
@@ -122,7 +126,8 @@ Result<Values> lrn(Node& n) {
   });
   if (!n.b.ok()) return n.done(kNoId);
   mean = n.b.reshape(mean, s);
-  const ValueId base = n.b.op("Add", {n.b.op("Mul", {mean, n.b.scalar(t, n.f("alpha", 1e-4))}), n.b.scalar(t, n.f("bias", 1))});
+  const ValueId base =
+      n.b.op("Add", {n.b.op("Mul", {mean, n.b.scalar(t, n.f("alpha", 1e-4))}), n.b.scalar(t, n.f("bias", 1))});
   return n.done(n.b.op("Div", {n.in(0), n.b.op("Pow", {base, n.b.scalar(t, n.f("beta", 0.75))})}));
 }
 
@@ -152,7 +157,8 @@ Result<Values> softmax(Node& n) {
   ValueId x = n.in(0);
   const bool lift = s.empty() || (matrix && axis != n.rank(0) - 1);
   if (lift) {
-    x = n.b.reshape(x, {product({s.begin(), s.begin() + (s.empty() ? 0 : axis)}), product({s.begin() + (s.empty() ? 0 : axis), s.end()})});
+    x = n.b.reshape(x, {product({s.begin(), s.begin() + (s.empty() ? 0 : axis)}),
+                        product({s.begin() + (s.empty() ? 0 : axis), s.end()})});
     axis = 1;
   }
   const ValueId y = n.b.make<ops::Softmax>({x}, [&](ops::Softmax& o) {

@@ -44,14 +44,26 @@ Graph graph(pbf_reader r, int depth);
 Tensor tensor(pbf_reader r) {
   Tensor t;
   while (r.next()) switch (r.tag()) {
-      case 1: ints(r, t.dims); break;
-      case 2: t.data_type = r.get_int32(); break;
-      case 4: floats(r, t.floats); break;
+      case 1:
+        ints(r, t.dims);
+        break;
+      case 2:
+        t.data_type = r.get_int32();
+        break;
+      case 4:
+        floats(r, t.floats);
+        break;
       case 5:
       case 7:
-      case 11: ints(r, t.ints); break;
-      case 6: t.strings.push_back(view(r.get_view())); break;
-      case 8: t.name = view(r.get_view()); break;
+      case 11:
+        ints(r, t.ints);
+        break;
+      case 6:
+        t.strings.push_back(view(r.get_view()));
+        break;
+      case 8:
+        t.name = view(r.get_view());
+        break;
       case 9:
         t.raw = view(r.get_view());
         t.has_raw = true;
@@ -66,14 +78,22 @@ Tensor tensor(pbf_reader r) {
         auto entry = r.get_message();
         auto& kv = t.external_data.emplace_back();
         while (entry.next()) switch (entry.tag()) {
-            case 1: kv.first = view(entry.get_view()); break;
-            case 2: kv.second = view(entry.get_view()); break;
-            default: entry.skip();
+            case 1:
+              kv.first = view(entry.get_view());
+              break;
+            case 2:
+              kv.second = view(entry.get_view());
+              break;
+            default:
+              entry.skip();
           }
         break;
       }
-      case 14: t.external = r.get_enum() == 1; break;
-      default: r.skip();
+      case 14:
+        t.external = r.get_enum() == 1;
+        break;
+      default:
+        r.skip();
     }
   return t;
 }
@@ -81,20 +101,43 @@ Tensor tensor(pbf_reader r) {
 Attribute attribute(pbf_reader r, int depth) {
   Attribute a;
   while (r.next()) switch (r.tag()) {
-      case 1: a.name = view(r.get_view()); break;
-      case 2: a.f = r.get_float(); break;
-      case 3: a.i = r.get_int64(); break;
-      case 4: a.s = view(r.get_view()); break;
+      case 1:
+        a.name = view(r.get_view());
+        break;
+      case 2:
+        a.f = r.get_float();
+        break;
+      case 3:
+        a.i = r.get_int64();
+        break;
+      case 4:
+        a.s = view(r.get_view());
+        break;
       case 5:
-      case 10: a.tensors.push_back(tensor(r.get_message())); break;
+      case 10:
+        a.tensors.push_back(tensor(r.get_message()));
+        break;
       case 6:
-      case 11: a.graphs.push_back(graph(r.get_message(), depth + 1)); break;
-      case 7: floats(r, a.floats); break;
-      case 8: ints(r, a.ints); break;
-      case 9: a.strings.push_back(view(r.get_view())); break;
-      case 20: a.type = static_cast<AttributeType>(r.get_enum()); break;
-      case 21: a.ref_name = view(r.get_view()); break;
-      default: r.skip();
+      case 11:
+        a.graphs.push_back(graph(r.get_message(), depth + 1));
+        break;
+      case 7:
+        floats(r, a.floats);
+        break;
+      case 8:
+        ints(r, a.ints);
+        break;
+      case 9:
+        a.strings.push_back(view(r.get_view()));
+        break;
+      case 20:
+        a.type = static_cast<AttributeType>(r.get_enum());
+        break;
+      case 21:
+        a.ref_name = view(r.get_view());
+        break;
+      default:
+        r.skip();
     }
   return a;
 }
@@ -102,13 +145,26 @@ Attribute attribute(pbf_reader r, int depth) {
 Node node(pbf_reader r, int depth) {
   Node n;
   while (r.next()) switch (r.tag()) {
-      case 1: n.inputs.push_back(view(r.get_view())); break;
-      case 2: n.outputs.push_back(view(r.get_view())); break;
-      case 3: n.name = view(r.get_view()); break;
-      case 4: n.op_type = view(r.get_view()); break;
-      case 5: n.attributes.push_back(attribute(r.get_message(), depth)); break;
-      case 7: n.domain = view(r.get_view()); break;
-      default: r.skip();
+      case 1:
+        n.inputs.push_back(view(r.get_view()));
+        break;
+      case 2:
+        n.outputs.push_back(view(r.get_view()));
+        break;
+      case 3:
+        n.name = view(r.get_view());
+        break;
+      case 4:
+        n.op_type = view(r.get_view());
+        break;
+      case 5:
+        n.attributes.push_back(attribute(r.get_message(), depth));
+        break;
+      case 7:
+        n.domain = view(r.get_view());
+        break;
+      default:
+        r.skip();
     }
   if (n.domain == "ai.onnx") n.domain = {};
   return n;
@@ -116,7 +172,9 @@ Node node(pbf_reader r, int depth) {
 
 void tensor_type(pbf_reader r, ValueInfo& v) {
   while (r.next()) switch (r.tag()) {
-      case 1: v.elem_type = r.get_int32(); break;
+      case 1:
+        v.elem_type = r.get_int32();
+        break;
       case 2: {
         v.has_shape = true;
         auto shape = r.get_message();
@@ -128,14 +186,20 @@ void tensor_type(pbf_reader r, ValueInfo& v) {
           auto& d = v.dims.emplace_back();
           auto dim = shape.get_message();
           while (dim.next()) switch (dim.tag()) {
-              case 1: d.value = dim.get_int64(); break;
-              case 2: d.param = view(dim.get_view()); break;
-              default: dim.skip();
+              case 1:
+                d.value = dim.get_int64();
+                break;
+              case 2:
+                d.param = view(dim.get_view());
+                break;
+              default:
+                dim.skip();
             }
         }
         break;
       }
-      default: r.skip();
+      default:
+        r.skip();
     }
 }
 
@@ -152,11 +216,24 @@ ValueInfo value_info(pbf_reader r) {
             v.kind = "tensor";
             tensor_type(type.get_message(), v);
             break;
-          case 4: v.kind = "sequence"; type.skip(); break;
-          case 5: v.kind = "map"; type.skip(); break;
-          case 8: v.kind = "sparse tensor"; type.skip(); break;
-          case 9: v.kind = "optional"; type.skip(); break;
-          default: type.skip();
+          case 4:
+            v.kind = "sequence";
+            type.skip();
+            break;
+          case 5:
+            v.kind = "map";
+            type.skip();
+            break;
+          case 8:
+            v.kind = "sparse tensor";
+            type.skip();
+            break;
+          case 9:
+            v.kind = "optional";
+            type.skip();
+            break;
+          default:
+            type.skip();
         }
     } else {
       r.skip();
@@ -169,16 +246,27 @@ Graph graph(pbf_reader r, int depth) {
   if (depth > kMaxDepth) throw std::length_error("graphs are nested more than " + std::to_string(kMaxDepth) + " deep");
   Graph g;
   while (r.next()) switch (r.tag()) {
-      case 1: g.nodes.push_back(node(r.get_message(), depth)); break;
-      case 2: g.name = view(r.get_view()); break;
-      case 5: g.initializers.push_back(tensor(r.get_message())); break;
-      case 11: g.inputs.push_back(value_info(r.get_message())); break;
-      case 12: g.outputs.push_back(value_info(r.get_message())); break;
+      case 1:
+        g.nodes.push_back(node(r.get_message(), depth));
+        break;
+      case 2:
+        g.name = view(r.get_view());
+        break;
+      case 5:
+        g.initializers.push_back(tensor(r.get_message()));
+        break;
+      case 11:
+        g.inputs.push_back(value_info(r.get_message()));
+        break;
+      case 12:
+        g.outputs.push_back(value_info(r.get_message()));
+        break;
       case 15:
         g.sparse_initializers = true;
         r.skip();
         break;
-      default: r.skip();
+      default:
+        r.skip();
     }
   return g;
 }
@@ -186,9 +274,14 @@ Graph graph(pbf_reader r, int depth) {
 OperatorSet operator_set(pbf_reader r) {
   OperatorSet o;
   while (r.next()) switch (r.tag()) {
-      case 1: o.domain = view(r.get_view()); break;
-      case 2: o.version = r.get_int64(); break;
-      default: r.skip();
+      case 1:
+        o.domain = view(r.get_view());
+        break;
+      case 2:
+        o.version = r.get_int64();
+        break;
+      default:
+        r.skip();
     }
   if (o.domain == "ai.onnx") o.domain = {};
   return o;
@@ -197,15 +290,32 @@ OperatorSet operator_set(pbf_reader r) {
 Function function(pbf_reader r) {
   Function f;
   while (r.next()) switch (r.tag()) {
-      case 1: f.name = view(r.get_view()); break;
-      case 4: f.inputs.push_back(view(r.get_view())); break;
-      case 5: f.outputs.push_back(view(r.get_view())); break;
-      case 6: f.attributes.push_back(view(r.get_view())); break;
-      case 7: f.nodes.push_back(node(r.get_message(), 1)); break;
-      case 9: f.opsets.push_back(operator_set(r.get_message())); break;
-      case 10: f.domain = view(r.get_view()); break;
-      case 11: f.defaults.push_back(attribute(r.get_message(), 1)); break;
-      default: r.skip();
+      case 1:
+        f.name = view(r.get_view());
+        break;
+      case 4:
+        f.inputs.push_back(view(r.get_view()));
+        break;
+      case 5:
+        f.outputs.push_back(view(r.get_view()));
+        break;
+      case 6:
+        f.attributes.push_back(view(r.get_view()));
+        break;
+      case 7:
+        f.nodes.push_back(node(r.get_message(), 1));
+        break;
+      case 9:
+        f.opsets.push_back(operator_set(r.get_message()));
+        break;
+      case 10:
+        f.domain = view(r.get_view());
+        break;
+      case 11:
+        f.defaults.push_back(attribute(r.get_message(), 1));
+        break;
+      default:
+        r.skip();
     }
   return f;
 }
@@ -213,15 +323,24 @@ Function function(pbf_reader r) {
 Model model(pbf_reader r) {
   Model m;
   while (r.next()) switch (r.tag()) {
-      case 1: m.ir_version = r.get_int64(); break;
-      case 2: m.producer = view(r.get_view()); break;
+      case 1:
+        m.ir_version = r.get_int64();
+        break;
+      case 2:
+        m.producer = view(r.get_view());
+        break;
       case 7:
         m.graph = graph(r.get_message(), 0);
         m.has_graph = true;
         break;
-      case 8: m.opsets.push_back(operator_set(r.get_message())); break;
-      case 25: m.functions.push_back(function(r.get_message())); break;
-      default: r.skip();
+      case 8:
+        m.opsets.push_back(operator_set(r.get_message()));
+        break;
+      case 25:
+        m.functions.push_back(function(r.get_message()));
+        break;
+      default:
+        r.skip();
     }
   return m;
 }

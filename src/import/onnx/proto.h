@@ -29,7 +29,19 @@ struct Tensor {
 
 struct Graph;
 
-enum class AttributeType : int64_t { kUndefined = 0, kFloat, kInt, kString, kTensor, kGraph, kFloats, kInts, kStrings, kTensors, kGraphs };
+enum class AttributeType : int64_t {
+  kUndefined = 0,
+  kFloat,
+  kInt,
+  kString,
+  kTensor,
+  kGraph,
+  kFloats,
+  kInts,
+  kStrings,
+  kTensors,
+  kGraphs
+};
 
 struct Attribute {
   std::string_view name, ref_name;

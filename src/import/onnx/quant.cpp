@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Quantized operators become Dequantize → float operator → Quantize, which is what the quantized kernels are found from.
+// Quantized operators become Dequantize → float operator → Quantize, which is what the quantized kernels are found
+// from.
 #include <algorithm>
 #include <numeric>
 
@@ -20,7 +21,8 @@ Result<ValueId> aligned(Node& n, ValueId parameter, ValueId x, int64_t axis, int
   const auto a = static_cast<size_t>(axis);
   if (block > 0) {
     const auto from = static_dims(p), to = static_dims(s);
-    if (!from || !to || from->size() != to->size() || block > int64_t{1} << 31) return unsupported("blocks of scales need known shapes");
+    if (!from || !to || from->size() != to->size() || block > int64_t{1} << 31)
+      return unsupported("blocks of scales need known shapes");
     Shape split = p, repeated = p, merged = p;
     split.insert(split.begin() + axis + 1, Dim(1));
     repeated.insert(repeated.begin() + axis + 1, Dim(block));
@@ -61,8 +63,10 @@ Result<ValueId> plain(Node& n, ValueId x, ValueId zero, int64_t axis) {
 Result<Values> quantize(Node& n) {
   int64_t to = n.i("output_dtype", 0);
   if (to == 0) to = static_cast<int64_t>(n.has(2) ? n.dtype(2) : DType::kU8);
-  if (to < 0 || !dtype_valid(static_cast<uint64_t>(to))) return unsupported("element type " + std::to_string(to) + " is not supported");
-  LATHE_TRY(const ValueId y, quantized(n, n.in(0), n.in(1), n.in(2), static_cast<DType>(to), n.i("axis", 1), n.i("block_size", 0)));
+  if (to < 0 || !dtype_valid(static_cast<uint64_t>(to)))
+    return unsupported("element type " + std::to_string(to) + " is not supported");
+  LATHE_TRY(const ValueId y,
+            quantized(n, n.in(0), n.in(1), n.in(2), static_cast<DType>(to), n.i("axis", 1), n.i("block_size", 0)));
   return n.done(y);
 }
 
@@ -70,7 +74,8 @@ Result<Values> dequantize(Node& n) {
   LATHE_TRY(const ValueId y, dequantized(n, n.in(0), n.in(1), n.in(2), n.i("axis", 1), n.i("block_size", 0)));
   const int64_t to = n.i("output_dtype", 0);
   if (to == 0) return n.done(y);
-  if (to < 0 || !dtype_valid(static_cast<uint64_t>(to))) return unsupported("element type " + std::to_string(to) + " is not supported");
+  if (to < 0 || !dtype_valid(static_cast<uint64_t>(to)))
+    return unsupported("element type " + std::to_string(to) + " is not supported");
   return n.done(n.b.cast(y, static_cast<DType>(to)));
 }
 
@@ -95,7 +100,9 @@ Result<Values> qlinear_conv(Node& n) {
   Values inputs = {x, w};
   if (n.has(8)) {
     const ValueId unit = n.b.op("Mul", {n.in(1), n.in(4)});
-    inputs.push_back(n.b.op("Mul", {n.b.cast(n.in(8), DType::kF32), n.b.rank(unit) == 1 && n.b.shape(unit)[0].equals(1) ? n.b.reshape(unit, {}) : unit}));
+    inputs.push_back(
+        n.b.op("Mul", {n.b.cast(n.in(8), DType::kF32),
+                       n.b.rank(unit) == 1 && n.b.shape(unit)[0].equals(1) ? n.b.reshape(unit, {}) : unit}));
   }
   if (!n.b.ok()) return n.done(kNoId);
   Node inner = n.with_inputs(std::move(inputs));
@@ -152,7 +159,8 @@ Result<Values> qlinear_unary(Node& n) {
 
 // com.microsoft: y_scale, y_zero_point, then x, x_scale, x_zero_point for each part
 Result<Values> qlinear_concat(Node& n) {
-  if (n.input_count() < 5 || n.input_count() % 3 != 2) return damaged("takes y's scale and zero point and three inputs a part");
+  if (n.input_count() < 5 || n.input_count() % 3 != 2)
+    return damaged("takes y's scale and zero point and three inputs a part");
   LATHE_TRY(const int64_t axis, Node::axis(n.i("axis", 0), n.rank(2)));
   Values parts;
   for (size_t i = 2; i < n.input_count(); i += 3) {

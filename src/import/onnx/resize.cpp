@@ -17,7 +17,8 @@ std::vector<int64_t> all_axes(int64_t rank) {
 }
 
 // Sizes as a factor of each input dimension, if every one is a whole multiple: for symbolic shapes.
-std::optional<std::vector<double>> factors(const std::vector<Dim>& sizes, const Shape& input, const std::vector<int64_t>& axes) {
+std::optional<std::vector<double>> factors(const std::vector<Dim>& sizes, const Shape& input,
+                                           const std::vector<int64_t>& axes) {
   std::vector<double> f(input.size(), 1);
   for (size_t i = 0; i < axes.size(); ++i) {
     const auto d = static_cast<size_t>(axes[i]);
@@ -76,7 +77,8 @@ Result<Values> resize(Node& n) {
       if (policy != "stretch") {
         double scale = policy == "not_larger" ? INFINITY : 0;
         for (size_t i = 0; i < count; ++i) {
-          const double f = static_cast<double>((*known)[i]) / static_cast<double>((*dims)[static_cast<size_t>(axes[i])]);
+          const double f =
+              static_cast<double>((*known)[i]) / static_cast<double>((*dims)[static_cast<size_t>(axes[i])]);
           scale = policy == "not_larger" ? std::min(scale, f) : std::max(scale, f);
         }
         op->scales.assign(s.size(), 1);
@@ -91,7 +93,8 @@ Result<Values> resize(Node& n) {
     } else if (const auto f = policy == "stretch" ? factors(*sizes, s, axes) : std::nullopt) {
       op->scales = *f;
     } else {
-      return unsupported("resizing " + shape_str(s) + " to " + shape_str(*sizes) + " needs known sizes; give them with --shape");
+      return unsupported("resizing " + shape_str(s) + " to " + shape_str(*sizes) +
+                         " needs known sizes; give them with --shape");
     }
   } else {
     return damaged("there are neither scales nor sizes");

@@ -58,7 +58,8 @@ Result<Values> reshape(Node& n) {
 
 Result<Values> flatten(Node& n) {
   const int64_t rank = n.rank(0), axis = n.i("axis", 1) < 0 ? n.i("axis", 1) + rank : n.i("axis", 1);
-  if (axis < 0 || axis > rank) return damaged("axis " + std::to_string(axis) + " is out of range for rank " + std::to_string(rank));
+  if (axis < 0 || axis > rank)
+    return damaged("axis " + std::to_string(axis) + " is out of range for rank " + std::to_string(rank));
   const Shape s = n.shape(0);
   return n.done(n.b.reshape(n.in(0), {product({s.begin(), s.begin() + axis}), product({s.begin() + axis, s.end()})}));
 }
@@ -116,10 +117,13 @@ Result<Values> depth_to_space(Node& n) {
   LATHE_TRY(const int64_t b, block_size(n));
   const Shape s = n.shape(0);
   const Dim depth = floor_div(s[1], b * b);
-  if (s[1].is_const() && s[1].value() % (b * b) != 0) return damaged("the channels are not a multiple of blocksize squared");
+  if (s[1].is_const() && s[1].value() % (b * b) != 0)
+    return damaged("the channels are not a multiple of blocksize squared");
   const bool crd = n.s("mode", "DCR") == "CRD";
-  const ValueId split = n.b.reshape(n.in(0), crd ? Shape{s[0], depth, b, b, s[2], s[3]} : Shape{s[0], b, b, depth, s[2], s[3]});
-  const ValueId moved = n.b.transpose(split, crd ? std::vector<int64_t>{0, 1, 4, 2, 5, 3} : std::vector<int64_t>{0, 3, 4, 1, 5, 2});
+  const ValueId split =
+      n.b.reshape(n.in(0), crd ? Shape{s[0], depth, b, b, s[2], s[3]} : Shape{s[0], b, b, depth, s[2], s[3]});
+  const ValueId moved =
+      n.b.transpose(split, crd ? std::vector<int64_t>{0, 1, 4, 2, 5, 3} : std::vector<int64_t>{0, 3, 4, 1, 5, 2});
   return n.done(n.b.reshape(moved, {s[0], depth, s[2] * b, s[3] * b}));
 }
 
@@ -131,16 +135,20 @@ Result<Values> space_to_depth(Node& n) {
   const Dim h = floor_div(s[2], b), w = floor_div(s[3], b);
   const ValueId split = n.b.reshape(n.in(0), {s[0], s[1], h, b, w, b});
   const bool crd = n.s("mode", "DCR") == "CRD";
-  const ValueId moved = n.b.transpose(split, crd ? std::vector<int64_t>{0, 1, 3, 5, 2, 4} : std::vector<int64_t>{0, 3, 5, 1, 2, 4});
+  const ValueId moved =
+      n.b.transpose(split, crd ? std::vector<int64_t>{0, 1, 3, 5, 2, 4} : std::vector<int64_t>{0, 3, 5, 1, 2, 4});
   return n.done(n.b.reshape(moved, {s[0], s[1] * (b * b), h, w}));
 }
 
 Result<Values> eye_like(Node& n) {
   const auto dims = static_dims(n.shape(0));
-  if (!dims || dims->size() != 2) return unsupported("the shape " + shape_str(n.shape(0)) + " must be constant and a matrix");
+  if (!dims || dims->size() != 2)
+    return unsupported("the shape " + shape_str(n.shape(0)) + " must be constant and a matrix");
   const int64_t raw = n.i("dtype", static_cast<int64_t>(n.dtype(0)));
-  if (raw < 1 || !dtype_valid(static_cast<uint64_t>(raw))) return damaged("dtype " + std::to_string(raw) + " is not known");
-  if (!importer::checked_bytes(static_cast<DType>(raw), *dims, size_t{1} << 32)) return unsupported("the matrix is too large");
+  if (raw < 1 || !dtype_valid(static_cast<uint64_t>(raw)))
+    return damaged("dtype " + std::to_string(raw) + " is not known");
+  if (!importer::checked_bytes(static_cast<DType>(raw), *dims, size_t{1} << 32))
+    return unsupported("the matrix is too large");
   Tensor eye = Tensor::zeros(static_cast<DType>(raw), *dims);
   const int64_t k = n.i("k", 0);
   for (int64_t i = 0; i < (*dims)[0]; ++i)

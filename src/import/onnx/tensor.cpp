@@ -15,7 +15,8 @@ namespace lathe::onnx {
 namespace {
 
 // The tensor over `data` where that is aligned for the dtype, else a copy.
-Tensor over(DType dtype, const std::vector<int64_t>& dims, const char* data, size_t bytes, const std::shared_ptr<const void>& owner) {
+Tensor over(DType dtype, const std::vector<int64_t>& dims, const char* data, size_t bytes,
+            const std::shared_ptr<const void>& owner) {
   const auto align = static_cast<uintptr_t>(std::max(1, std::min(dtype_bits(dtype) / 8, 8)));
   if (bytes > 0 && reinterpret_cast<uintptr_t>(data) % align == 0)
     return Tensor::view(dtype, dims, reinterpret_cast<const std::byte*>(data), owner);
@@ -58,7 +59,8 @@ std::optional<Tensor> from_fields(const proto::Tensor& t, DType dtype, size_t co
       std::ranges::copy(t.doubles, c.mutable_as<double>().begin());
       return c;
     }
-    default: break;
+    default:
+      break;
   }
   const int bits = dtype_bits(dtype);
   if (bits == 4) {  // one byte of two values in each int32
@@ -70,10 +72,14 @@ std::optional<Tensor> from_fields(const proto::Tensor& t, DType dtype, size_t co
   }
   if (t.ints.size() != count) return std::nullopt;
   switch (bits) {
-    case 8: return typed<uint8_t>(dtype, t.dims, t.ints);
-    case 16: return typed<uint16_t>(dtype, t.dims, t.ints);
-    case 32: return typed<uint32_t>(dtype, t.dims, t.ints);
-    default: return typed<uint64_t>(dtype, t.dims, t.ints);
+    case 8:
+      return typed<uint8_t>(dtype, t.dims, t.ints);
+    case 16:
+      return typed<uint16_t>(dtype, t.dims, t.ints);
+    case 32:
+      return typed<uint32_t>(dtype, t.dims, t.ints);
+    default:
+      return typed<uint64_t>(dtype, t.dims, t.ints);
   }
 }
 
@@ -95,25 +101,33 @@ Result<Tensor> TensorReader::read(const proto::Tensor& t) {
     return fail(Code::kDamaged, what + ": unknown element type " + std::to_string(t.data_type));
   const auto dtype = static_cast<DType>(t.data_type);
   if (t.dims.size() > 32) return fail(Code::kUnsupported, what + ": rank above 32");
-  if (std::ranges::any_of(t.dims, [](int64_t d) { return d < 0; })) return fail(Code::kDamaged, what + ": negative dimension");
+  if (std::ranges::any_of(t.dims, [](int64_t d) { return d < 0; }))
+    return fail(Code::kDamaged, what + ": negative dimension");
   const auto bytes = importer::checked_bytes(dtype, t.dims, max_bytes_);
   if (!bytes) return fail(Code::kDamaged, what + ": dimensions give an impossible size");
   if (t.external) return read_external(t, dtype, *bytes);
   size_t count = 1;
   for (const int64_t d : t.dims) count *= static_cast<size_t>(d);
   if (dtype == DType::kString) {
-    if (t.strings.size() != count) return fail(Code::kDamaged, what + ": " + std::to_string(t.strings.size()) + " strings for " + std::to_string(count) + " elements");
+    if (t.strings.size() != count)
+      return fail(Code::kDamaged, what + ": " + std::to_string(t.strings.size()) + " strings for " +
+                                      std::to_string(count) + " elements");
     return Tensor::of_strings(t.dims, {t.strings.begin(), t.strings.end()});
   }
   if (t.has_raw) {
     if (t.raw.size() != *bytes)
-      return fail(Code::kDamaged, what + ": holds " + std::to_string(t.raw.size()) + " bytes, its shape needs " + std::to_string(*bytes));
+      return fail(Code::kDamaged, what + ": holds " + std::to_string(t.raw.size()) + " bytes, its shape needs " +
+                                      std::to_string(*bytes));
     return over(dtype, t.dims, t.raw.data(), *bytes, model_.owner);
   }
   const size_t stored = t.floats.size() + t.doubles.size() + t.ints.size();
-  if (count > 2 * stored) return fail(Code::kDamaged, what + ": " + std::to_string(stored) + " values for " + std::to_string(count) + " elements");
+  if (count > 2 * stored)
+    return fail(Code::kDamaged,
+                what + ": " + std::to_string(stored) + " values for " + std::to_string(count) + " elements");
   auto r = from_fields(t, dtype, count);
-  if (!r) return fail(Code::kDamaged, what + ": " + std::to_string(stored) + " values for " + std::to_string(count) + " elements");
+  if (!r)
+    return fail(Code::kDamaged,
+                what + ": " + std::to_string(stored) + " values for " + std::to_string(count) + " elements");
   return *std::move(r);
 }
 
@@ -126,16 +140,19 @@ Result<Tensor> TensorReader::read_external(const proto::Tensor& t, DType dtype, 
     if (key == "location") location = value;
     if (key != "offset" && key != "length") continue;
     const auto v = number(value);
-    if (!v) return fail(Code::kDamaged, what + ": " + std::string(key) + " \"" + std::string(value) + "\" is not a number");
+    if (!v)
+      return fail(Code::kDamaged, what + ": " + std::string(key) + " \"" + std::string(value) + "\" is not a number");
     if (key == "offset")
       offset = *v;
     else
       length = *v;
   }
   const std::filesystem::path relative(location);
-  const bool escapes = relative.is_absolute() || std::ranges::any_of(relative, [](const auto& part) { return part == ".."; });
+  const bool escapes =
+      relative.is_absolute() || std::ranges::any_of(relative, [](const auto& part) { return part == ".."; });
   if (location.empty() || escapes || location.find('\0') != std::string_view::npos)
-    return fail(Code::kDamaged, what + ": location \"" + std::string(location) + "\" is not a file inside the model's folder");
+    return fail(Code::kDamaged,
+                what + ": location \"" + std::string(location) + "\" is not a file inside the model's folder");
   if (dtype == DType::kString) return fail(Code::kDamaged, what + ": strings cannot be external");
   auto found = files_.find(location);
   if (found == files_.end()) {
@@ -145,10 +162,12 @@ Result<Tensor> TensorReader::read_external(const proto::Tensor& t, DType dtype, 
   }
   const FileBytes& file = found->second;
   if (length && *length != bytes)
-    return fail(Code::kDamaged, what + ": length is " + std::to_string(*length) + ", its shape needs " + std::to_string(bytes) + " bytes");
+    return fail(Code::kDamaged, what + ": length is " + std::to_string(*length) + ", its shape needs " +
+                                    std::to_string(bytes) + " bytes");
   if (offset > file.bytes.size() || bytes > file.bytes.size() - offset)
-    return fail(Code::kDamaged, what + ": bytes " + std::to_string(offset) + " to " + std::to_string(offset) + "+" + std::to_string(bytes) + " lie beyond the end of " +
-                                    std::string(location) + " (" + std::to_string(file.bytes.size()) + " bytes)");
+    return fail(Code::kDamaged, what + ": bytes " + std::to_string(offset) + " to " + std::to_string(offset) + "+" +
+                                    std::to_string(bytes) + " lie beyond the end of " + std::string(location) + " (" +
+                                    std::to_string(file.bytes.size()) + " bytes)");
   return over(dtype, t.dims, file.bytes.data() + offset, bytes, file.owner);
 }
 
