@@ -159,8 +159,15 @@ Val Emitter::load(DType t, Val p, int n, Val mask) {
   auto* memory = memory_type(t);
   auto* as = n == 1 ? memory : static_cast<llvm::Type*>(llvm::FixedVectorType::get(memory, static_cast<unsigned>(n)));
   const llvm::Align align(static_cast<uint64_t>(std::max(1, dtype_bits(t) / 8)));
-  Val v = n == 1 || all_ones(mask) ? static_cast<Val>(b.CreateAlignedLoad(as, p, align))
-                                   : b.CreateMaskedLoad(as, p, align, mask, llvm::Constant::getNullValue(as));
+  Val v = nullptr;
+  if (n == 1 || all_ones(mask)) {
+    v = b.CreateAlignedLoad(as, p, align);
+  } else if (wants_lanes(t, mask)) {
+    v = llvm::PoisonValue::get(as);
+    for (int i = 0; i < n; ++i) v = b.CreateInsertElement(v, b.CreateAlignedLoad(memory, lane_or(mask, i, at(p, int64_t{i} * dtype_bits(t) / 8), zeros()), align), static_cast<uint64_t>(i));
+  } else {
+    v = b.CreateMaskedLoad(as, p, align, mask, llvm::Constant::getNullValue(as));
+  }
   return t == DType::kBool ? b.CreateICmpNE(v, llvm::Constant::getNullValue(as)) : v;
 }
 
@@ -176,8 +183,36 @@ void Emitter::store(DType t, Val v, Val p, Val mask) {
     v = b.CreateZExt(v, i8);
   }
   const llvm::Align align(static_cast<uint64_t>(std::max(1, dtype_bits(t) / 8)));
-  if (!v->getType()->isVectorTy() || all_ones(mask)) b.CreateAlignedStore(v, p, align);
-  else b.CreateMaskedStore(v, p, align, mask);
+  const auto* vt = llvm::dyn_cast<llvm::FixedVectorType>(v->getType());
+  if (!vt || all_ones(mask)) {
+    b.CreateAlignedStore(v, p, align);
+  } else if (wants_lanes(t, mask)) {
+    if (!dump_) dump_ = alloca_bytes(8);
+    for (int i = 0; i < static_cast<int>(vt->getNumElements()); ++i)
+      b.CreateAlignedStore(b.CreateExtractElement(v, static_cast<uint64_t>(i)), lane_or(mask, i, at(p, int64_t{i} * dtype_bits(t) / 8), dump_), align);
+  } else {
+    b.CreateMaskedStore(v, p, align, mask);
+  }
+}
+
+// LLVM would branch around each lane. A mask that is known costs nothing: it names the lanes.
+bool Emitter::wants_lanes(DType t, Val mask) const {
+  const bool masked = target.masked_access && (dtype_bits(t) >= 32 || target.vector_bits >= 512);
+  return !masked && !llvm::isa<llvm::Constant>(mask);
+}
+
+Val Emitter::lane_or(Val mask, int lane, Val there, Val otherwise) {
+  return b.CreateSelect(b.CreateExtractElement(mask, static_cast<uint64_t>(lane)), there, otherwise);
+}
+
+Val Emitter::zeros() {
+  if (!zeros_)
+    zeros_ = entry([&]() -> Val {
+      auto* a = b.CreateAlloca(b.getInt64Ty());
+      b.CreateStore(i64(0), a);
+      return a;
+    });
+  return zeros_;
 }
 
 Val Emitter::alloca_bytes(int64_t bytes) {

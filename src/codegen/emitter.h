@@ -109,9 +109,13 @@ class Emitter {
 
  private:
   Val entry(const std::function<Val()>& make);  ///< emits in the entry block
+  // Masked access lane by lane, without branches: lanes that are off read zeros and write where nobody looks.
+  [[nodiscard]] bool wants_lanes(DType t, Val mask) const;
+  Val lane_or(Val mask, int lane, Val there, Val otherwise);
+  Val zeros();
   std::vector<Dim> scalars_;
   Vals bufs_, scalar_values_;
-  Val scratch_ = nullptr;
+  Val scratch_ = nullptr, zeros_ = nullptr, dump_ = nullptr;
   llvm::BasicBlock* entry_block_ = nullptr;
   llvm::BasicBlock* body_block_ = nullptr;
 };

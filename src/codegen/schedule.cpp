@@ -18,7 +18,7 @@ constexpr double kTaskOverhead = 800, kWakeOverhead = 12000;
 
 bool fits_registers(const Target& t, int rows, int vectors) {
   const int registers = t.vector_registers;
-  if (t.lane_fma) return rows * vectors + vectors + rows <= registers;
+  if (t.lane_fma) return rows * vectors + vectors + rows < registers;
   if (rows == 1) return vectors + 1 <= registers * 3 / 4;  // w can be a memory operand
   if (vectors == 1 && t.broadcast_operand) return rows + 2 <= registers;
   return rows * vectors + vectors + 1 <= registers;
@@ -108,6 +108,8 @@ int pick_unroll(const Contraction& c, const Model& m, int rows, int vectors) {
   if (const auto step = (c.a_x * Dim(c.x.stride)).as_const(); step && c.x.kernel > 1)
     limit = static_cast<int>(std::clamp<int64_t>(*step / m.size, 1, limit));
   const auto k = c.k.as_const();
+  // Four steps share one vector of each row of a; of eight the compiler would load both at once.
+  if (m.target.lane_fma && limit >= 4) return rows * vectors >= 8 || (k && *k % 8 != 0) ? 4 : 8;
   if (!k || *k % limit == 0) return limit;
   const bool dense = c.x.kernel > 1 && c.x.dilation == 1 && c.a_x == c.k * c.a_k;
   const int64_t length = dense ? *k * c.x.kernel : *k;

@@ -76,6 +76,13 @@ def mlp(symbolic: bool) -> Case:
     return c.out(c("Gemm", h, c.constant(weights(33, 10)), c.constant(weights(10))))
 
 
+def symbolic_matmul(columns: int) -> Case:
+    """Both operands are inputs; the columns' number is open and no multiple of a vector."""
+    c = Case(x=data(2, 7, 18), y=data(2, 18, columns))
+    c.dims |= {"x": (2, "rows", 18), "y": (2, 18, "columns")}
+    return c.out(c("Relu", c("MatMul", "x", "y"))).out(c("Greater", c("MatMul", "x", "y"), c.constant(np.float32(0))), dtype=BOOL)
+
+
 def conv(channels: int, out: int, kernel: int, size: int = 13, groups: int = 1, **attributes: Any) -> Case:
     c = Case(x=data(1, channels, size, size))
     w = c.constant(weights(out, channels // groups, kernel, kernel))
@@ -150,6 +157,8 @@ def integers() -> Case:
 CASES: dict[str, Callable[[], Case]] = {
     "mlp": lambda: mlp(False),
     "mlp with a symbolic batch": lambda: mlp(True),
+    "matmul, 1 symbolic column": lambda: symbolic_matmul(1),
+    "matmul, 43 symbolic columns": lambda: symbolic_matmul(43),
     "conv 3x3": lambda: conv(16, 24, 3, pads=[1, 1, 1, 1]),
     "conv 3x3, odd channels": lambda: conv(3, 7, 3, pads=[1, 1, 1, 1]),
     "conv 3x3, strided": lambda: conv(6, 18, 3, strides=[2, 2], pads=[1, 1, 1, 1]),
