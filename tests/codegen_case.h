@@ -14,9 +14,9 @@ namespace lathe::testing {
 
 /// An input of the operator under test.
 struct Given {
-  Tensor tensor;                                               ///< empty: absent
-  bool constant = false;                                       ///< known at build time
-  std::vector<std::pair<size_t, std::string>> symbols = {};    ///< dimension and its name
+  Tensor tensor;                                             ///< empty: absent
+  bool constant = false;                                     ///< known at build time
+  std::vector<std::pair<size_t, std::string>> symbols = {};  ///< dimension and its name
 };
 
 /// Values of any dtype: floats in [-1, 1), integers in [-100, 100) or [0, 100), half of the bools set.
@@ -27,14 +27,18 @@ inline Tensor random(DType dtype, std::vector<int64_t> dims, uint64_t seed) {
   const DTypeInfo& info = dtype_info(dtype);
   for (int64_t i = 0; i < t.count(); ++i) {
     const double v = f.f64_at(i);
-    if (info.is_float) t.set(i, v);
-    else if (dtype == DType::kBool) t.set_i64(i, v > 0);
-    else t.set_i64(i, static_cast<int64_t>((info.is_signed ? v : std::abs(v)) * 100));
+    if (info.is_float)
+      t.set(i, v);
+    else if (dtype == DType::kBool)
+      t.set_i64(i, v > 0);
+    else
+      t.set_i64(i, static_cast<int64_t>((info.is_signed ? v : std::abs(v)) * 100));
   }
   return t;
 }
 
-inline Given input(std::vector<int64_t> dims, uint64_t seed = 1, std::vector<std::pair<size_t, std::string>> symbols = {}) {
+inline Given input(std::vector<int64_t> dims, uint64_t seed = 1,
+                   std::vector<std::pair<size_t, std::string>> symbols = {}) {
   return {random_f32(std::move(dims), seed), false, std::move(symbols)};
 }
 inline Given constant(Tensor t) { return {std::move(t), true, {}}; }
@@ -77,9 +81,12 @@ void expect_as_reference(const Op& op, const std::vector<Given>& given, double t
     for (size_t i = 0; i < forward->size(); ++i) {
       const Tensor &got = (*forward)[i], &want = (*expected)[i];
       EXPECT_EQ(got.dims(), want.dims()) << place;
-      EXPECT_TRUE(std::ranges::equal(got.bytes(), (*backward)[i].bytes())) << place << ": depends on the order of tasks";
-      if (tolerance == 0) EXPECT_TRUE(std::ranges::equal(got.bytes(), want.bytes())) << place << ", output " << i;
-      else EXPECT_LE(scaled_difference(got, want), tolerance) << place << ", output " << i;
+      EXPECT_TRUE(std::ranges::equal(got.bytes(), (*backward)[i].bytes()))
+          << place << ": depends on the order of tasks";
+      if (tolerance == 0)
+        EXPECT_TRUE(std::ranges::equal(got.bytes(), want.bytes())) << place << ", output " << i;
+      else
+        EXPECT_LE(scaled_difference(got, want), tolerance) << place << ", output " << i;
     }
   }
 }

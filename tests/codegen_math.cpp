@@ -17,7 +17,8 @@ double ulps(float got, long double exact) {
   if (got == nearest) return 0;
   if (std::isinf(got) || std::isinf(nearest)) return INFINITY;
   const float magnitude = std::abs(nearest);
-  const long double unit = static_cast<long double>(std::nextafter(magnitude, INFINITY)) - static_cast<long double>(magnitude);
+  const long double unit =
+      static_cast<long double>(std::nextafter(magnitude, INFINITY)) - static_cast<long double>(magnitude);
   return static_cast<double>(std::abs(static_cast<long double>(got) - exact) / unit);
 }
 
@@ -31,8 +32,10 @@ class Math : public ::testing::TestWithParam<MathCase> {};
 
 TEST_P(Math, StaysWithinItsBound) {
   const MathCase& c = GetParam();
-  std::vector<float> values{0.0F, -0.0F, INFINITY, -INFINITY, NAN, 1.0F, -1.0F, 88.8F, -87.4F, -103.9F, -105.0F, 1e30F, -1e30F, 0.625F, 1e-45F, -1e-45F};
-  for (uint64_t bits = 0; bits < (uint64_t{1} << 32); bits += 4099) values.push_back(std::bit_cast<float>(static_cast<uint32_t>(bits)));
+  std::vector<float> values{0.0F,   -0.0F,   INFINITY, -INFINITY, NAN,    1.0F,   -1.0F,  88.8F,
+                            -87.4F, -103.9F, -105.0F,  1e30F,     -1e30F, 0.625F, 1e-45F, -1e-45F};
+  for (uint64_t bits = 0; bits < (uint64_t{1} << 32); bits += 4099)
+    values.push_back(std::bit_cast<float>(static_cast<uint32_t>(bits)));
   for (float x = -110; x < 110; x += 0.00731F) values.push_back(x);  // where exp is neither 0 nor infinite
   for (float x = -5; x < 5; x += 0.000131F) values.push_back(x);
   const auto n = static_cast<int64_t>(values.size());
@@ -61,14 +64,17 @@ TEST_P(Math, StaysWithinItsBound) {
         got = v;
       }
     }
-    EXPECT_LE(worst, c.bound) << c.op << "(" << std::hexfloat << at << ") = " << got << ", not " << static_cast<double>(c.exact(static_cast<long double>(at))) << " on " << target->name;
+    EXPECT_LE(worst, c.bound) << c.op << "(" << std::hexfloat << at << ") = " << got << ", not "
+                              << static_cast<double>(c.exact(static_cast<long double>(at))) << " on " << target->name;
     RecordProperty(std::string(c.op) + "_" + std::string(target->name), std::to_string(worst));
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(Functions, Math,
-                         ::testing::Values(MathCase{"Exp", [](long double v) { return std::exp(v); }, 2}, MathCase{"Log", [](long double v) { return std::log(v); }, 2},
-                                           MathCase{"Erf", [](long double v) { return std::erf(v); }, 4}, MathCase{"Tanh", [](long double v) { return std::tanh(v); }, 4}),
+                         ::testing::Values(MathCase{"Exp", [](long double v) { return std::exp(v); }, 2},
+                                           MathCase{"Log", [](long double v) { return std::log(v); }, 2},
+                                           MathCase{"Erf", [](long double v) { return std::erf(v); }, 4},
+                                           MathCase{"Tanh", [](long double v) { return std::tanh(v); }, 4}),
                          [](const auto& test) { return std::string(test.param.op); });
 
 }  // namespace

@@ -20,8 +20,10 @@ struct RecurrentCase {
   double clip = 0;
   bool peephole = false;
   [[nodiscard]] std::string str() const {
-    return "T=" + std::to_string(steps) + " N=" + std::to_string(batch) + " I=" + std::to_string(inputs) + " H=" + std::to_string(hidden) + " " + direction +
-           (layout ? " batch first" : "") + (constant ? "" : " weights given") + (bias ? "" : " no bias") + (lengths ? " lengths" : "") + (states ? " states" : "");
+    return "T=" + std::to_string(steps) + " N=" + std::to_string(batch) + " I=" + std::to_string(inputs) +
+           " H=" + std::to_string(hidden) + " " + direction + (layout ? " batch first" : "") +
+           (constant ? "" : " weights given") + (bias ? "" : " no bias") + (lengths ? " lengths" : "") +
+           (states ? " states" : "");
   }
 };
 
@@ -51,15 +53,19 @@ void check(Op op, int64_t gates, const RecurrentCase& c) {
     for (float& v : t.mutable_as<float>()) v *= 0.3F;
     return Given{t, c.constant};
   };
-  std::vector<Given> given{testing::input(c.layout ? std::vector<int64_t>{c.batch, c.steps, c.inputs} : std::vector<int64_t>{c.steps, c.batch, c.inputs}, 1),
-                           weight({directions, gates * c.hidden, c.inputs}, 2), weight({directions, gates * c.hidden, c.hidden}, 3)};
+  std::vector<Given> given{testing::input(c.layout ? std::vector<int64_t>{c.batch, c.steps, c.inputs}
+                                                   : std::vector<int64_t>{c.steps, c.batch, c.inputs},
+                                          1),
+                           weight({directions, gates * c.hidden, c.inputs}, 2),
+                           weight({directions, gates * c.hidden, c.hidden}, 3)};
   if (c.symbolic) given[0].symbols = {{c.layout ? 1 : 0, "t"}, {c.layout ? 0 : 1, "n"}};
   given.push_back(c.bias ? weight({directions, 2 * gates * c.hidden}, 4) : Given{});
   Tensor lengths = Tensor::zeros(DType::kI32, {c.batch});
   for (int64_t i = 0; i < c.batch; ++i) lengths.set_i64(i, std::max<int64_t>(1, c.steps - i));
   given.push_back(c.lengths ? Given{lengths} : Given{});
   if (c.states) {
-    const std::vector<int64_t> dims = c.layout ? std::vector<int64_t>{c.batch, directions, c.hidden} : std::vector<int64_t>{directions, c.batch, c.hidden};
+    const std::vector<int64_t> dims = c.layout ? std::vector<int64_t>{c.batch, directions, c.hidden}
+                                               : std::vector<int64_t>{directions, c.batch, c.hidden};
     given.push_back({random_f32(dims, 5)});
     if (gates == 4) given.push_back({random_f32(dims, 6)});
     if (c.symbolic)

@@ -18,7 +18,11 @@ TEST(Resize, NearestMovesAnyType) {
     std::vector<int64_t> dims;
     std::vector<double> scales;
   };
-  for (const Case& c : {Case{{1, 20, 20, 64}, {1, 2, 2, 1}}, {{1, 3, 21, 33}, {1, 1, 2, 2}}, {{1, 3, 21, 33}, {1, 1, 3, 4}}, {{2, 5, 7, 3}, {1, 0.6, 1.7, 1}}, {{1, 60, 60, 80}, {1, 2, 2, 1}}})
+  for (const Case& c : {Case{{1, 20, 20, 64}, {1, 2, 2, 1}},
+                        {{1, 3, 21, 33}, {1, 1, 2, 2}},
+                        {{1, 3, 21, 33}, {1, 1, 3, 4}},
+                        {{2, 5, 7, 3}, {1, 0.6, 1.7, 1}},
+                        {{1, 60, 60, 80}, {1, 2, 2, 1}}})
     for (const DType t : {DType::kU8, DType::kF32, DType::kI64})
       for (const char* rounding : {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil"})
         for (const char* coordinate : {"half_pixel", "asymmetric", "align_corners"}) {
@@ -32,8 +36,11 @@ TEST(Resize, NearestMovesAnyType) {
 
 TEST(Resize, LinearAndCubic) {
   for (const char* mode : {"linear", "cubic"})
-    for (const char* coordinate : {"half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel", "half_pixel_symmetric", "tf_crop_and_resize"})
-      for (const auto& [dims, scales] : {std::pair<std::vector<int64_t>, std::vector<double>>{{1, 9, 11, 33}, {1, 2, 1.5, 1}}, {{2, 3, 9, 8}, {1, 1, 0.6, 2.5}}})
+    for (const char* coordinate : {"half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel",
+                                   "half_pixel_symmetric", "tf_crop_and_resize"})
+      for (const auto& [dims, scales] :
+           {std::pair<std::vector<int64_t>, std::vector<double>>{{1, 9, 11, 33}, {1, 2, 1.5, 1}},
+            {{2, 3, 9, 8}, {1, 1, 0.6, 2.5}}})
         for (const bool antialias : {false, true}) {
           ops::Resize op;
           op.mode = mode;
@@ -54,7 +61,8 @@ TEST(Resize, SymbolicDimensions) {
         op.mode = mode;
         op.coordinate = coordinate;
         op.scales = {1, 2, 1.5, 1};
-        expect_as_reference(op, {input({1, n, 8, 6}, 5, {{1, "h"}, {2, "w"}})}, 2e-6, std::to_string(n) + " " + attrs_str(op));
+        expect_as_reference(op, {input({1, n, 8, 6}, 5, {{1, "h"}, {2, "w"}})}, 2e-6,
+                            std::to_string(n) + " " + attrs_str(op));
       }
 }
 
@@ -62,7 +70,11 @@ TEST(ArgReduce, AxesTypesAndTies) {
   for (const char* kind : {"max", "min"})
     for (const bool last : {false, true})
       for (const DType t : {DType::kF32, DType::kI32, DType::kU8, DType::kF64})
-        for (const auto& [dims, axis] : {std::pair<std::vector<int64_t>, int64_t>{{5, 33}, 1}, {{5, 33}, 0}, {{2, 80, 90}, 1}, {{3, 1}, 1}, {{1, 5000}, 1}}) {
+        for (const auto& [dims, axis] : {std::pair<std::vector<int64_t>, int64_t>{{5, 33}, 1},
+                                         {{5, 33}, 0},
+                                         {{2, 80, 90}, 1},
+                                         {{3, 1}, 1},
+                                         {{1, 5000}, 1}}) {
           ops::ArgReduce op;
           op.kind = kind;
           op.select_last = last;
@@ -70,10 +82,12 @@ TEST(ArgReduce, AxesTypesAndTies) {
           Tensor x = random(t, dims, 3);
           for (int64_t i = 0; i < x.count(); ++i)  // ties
             if (dtype_info(t).is_float) x.set(i, std::round(x.f64_at(i) * 4));
-          expect_as_reference(op, {{x}}, 0, shape_str(to_shape(dims)) + " " + attrs_str(op) + " " + std::string(dtype_name(t)));
+          expect_as_reference(op, {{x}}, 0,
+                              shape_str(to_shape(dims)) + " " + attrs_str(op) + " " + std::string(dtype_name(t)));
           if (t != DType::kF32) continue;
           for (const int64_t at : {int64_t{0}, x.count() / 2, x.count() - 1}) x.set(at, NAN);
-          expect_as_reference(op, {{x, false, {{0, "n"}, {1, "m"}}}}, 0, shape_str(to_shape(dims)) + " NaN " + attrs_str(op));
+          expect_as_reference(op, {{x, false, {{0, "n"}, {1, "m"}}}}, 0,
+                              shape_str(to_shape(dims)) + " NaN " + attrs_str(op));
         }
 }
 

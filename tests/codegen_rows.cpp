@@ -40,9 +40,12 @@ ops::Pool pool(const char* kind, int64_t kernel, int64_t stride, int64_t pad, in
 }
 
 TEST(Pool, WindowsAndSizes) {
-  const ops::Pool windows[] = {pool("max", 3, 2, 1), pool("max", 5, 1, 2),  pool("max", 2, 2, 0),     pool("max", 13, 1, 6),     pool("max", 3, 1, 1, 2),
-                               pool("max", 1, 2, 0), pool("max", 40, 1, 20), pool("average", 3, 1, 1), pool("average", 2, 2, 0), pool("average", 3, 2, 1)};
-  const std::vector<int64_t> sizes[] = {{1, 20, 20, 64}, {2, 9, 31, 3}, {1, 14, 14, 17}, {1, 6, 5, 100}, {1, 30, 66, 16}};
+  const ops::Pool windows[] = {pool("max", 3, 2, 1),    pool("max", 5, 1, 2),     pool("max", 2, 2, 0),
+                               pool("max", 13, 1, 6),   pool("max", 3, 1, 1, 2),  pool("max", 1, 2, 0),
+                               pool("max", 40, 1, 20),  pool("average", 3, 1, 1), pool("average", 2, 2, 0),
+                               pool("average", 3, 2, 1)};
+  const std::vector<int64_t> sizes[] = {
+      {1, 20, 20, 64}, {2, 9, 31, 3}, {1, 14, 14, 17}, {1, 6, 5, 100}, {1, 30, 66, 16}};
   for (ops::Pool op : windows)
     for (const auto& dims : sizes) {
       const double tolerance = op.kind == "max" ? 0 : 1e-6;
@@ -50,14 +53,16 @@ TEST(Pool, WindowsAndSizes) {
       op.count_include_pad = true;
       if (op.kind == "average") expect_as_reference(op, {input(dims)}, tolerance, text(dims) + " " + attrs_str(op));
       op.ceil_mode = true;
-      expect_as_reference(op, {input(dims, 1, {{1, "h"}, {2, "w"}})}, tolerance, text(dims) + " symbolic " + attrs_str(op));
+      expect_as_reference(op, {input(dims, 1, {{1, "h"}, {2, "w"}})}, tolerance,
+                          text(dims) + " symbolic " + attrs_str(op));
       expect_as_reference(op, {input(dims)}, tolerance, text(dims) + " " + attrs_str(op));
     }
 }
 
 TEST(Pool, TypesAndSpecialValues) {
   for (const DType t : {DType::kU8, DType::kI8, DType::kF64, DType::kF16, DType::kI32})
-    expect_as_reference(pool("max", 3, 2, 1), {{random(t, {1, 9, 9, 37}, 3)}}, 0, "max of " + std::string(dtype_name(t)));
+    expect_as_reference(pool("max", 3, 2, 1), {{random(t, {1, 9, 9, 37}, 3)}}, 0,
+                        "max of " + std::string(dtype_name(t)));
   expect_as_reference(pool("max", 3, 2, 1), {{with_specials(random_f32({1, 19, 23, 8}, 3))}}, 1e-9, "NaN wins");
   expect_as_reference(pool("average", 3, 2, 1), {{with_specials(random_f32({1, 19, 23, 8}, 3))}}, 1e-6, "NaN spreads");
 }
@@ -66,9 +71,14 @@ TEST(Reduce, KindsAndAxes) {
   struct Case {
     std::vector<int64_t> dims, axes;
   };
-  const Case cases[] = {{{7, 33}, {1}},         {{7, 33}, {0}},          {{2, 7, 7, 100}, {1, 2}}, {{1, 7, 7, 2048}, {1, 2}}, {{3, 4, 5, 6}, {0, 2}}, {{3, 4, 5, 6}, {1, 3}},
-                        {{3, 4, 5}, {0, 1, 2}}, {{5}, {}},               {{1, 1, 1}, {0}},         {{2, 0, 3}, {1}},          {{4, 1000}, {1}},       {{9, 300, 3}, {1}},
-                        {{1, 300, 64}, {1}},    {{2, 56, 56, 24}, {1, 2}}, {{16, 4}, {1}},          {{100, 130}, {1}}};
+  const Case cases[] = {{{7, 33}, {1}},           {{7, 33}, {0}},
+                        {{2, 7, 7, 100}, {1, 2}}, {{1, 7, 7, 2048}, {1, 2}},
+                        {{3, 4, 5, 6}, {0, 2}},   {{3, 4, 5, 6}, {1, 3}},
+                        {{3, 4, 5}, {0, 1, 2}},   {{5}, {}},
+                        {{1, 1, 1}, {0}},         {{2, 0, 3}, {1}},
+                        {{4, 1000}, {1}},         {{9, 300, 3}, {1}},
+                        {{1, 300, 64}, {1}},      {{2, 56, 56, 24}, {1, 2}},
+                        {{16, 4}, {1}},           {{100, 130}, {1}}};
   for (const char* kind : {"sum", "mean", "max", "min", "prod", "sum_square", "l1", "l2", "log_sum", "log_sum_exp"})
     for (const Case& c : cases) {
       ops::Reduce op;
@@ -96,14 +106,16 @@ TEST(Reduce, TypesAndSpecialValues) {
         op.kind = kind;
         op.axes = {axis};
         if (t == DType::kU8 && op.kind != "max" && op.kind != "min") continue;
-        expect_as_reference(op, {{random(t, {9, 35}, 3)}}, dtype_info(t).is_float ? 1e-3 : 0, attrs_str(op) + " of " + std::string(dtype_name(t)));
+        expect_as_reference(op, {{random(t, {9, 35}, 3)}}, dtype_info(t).is_float ? 1e-3 : 0,
+                            attrs_str(op) + " of " + std::string(dtype_name(t)));
       }
   for (const char* kind : {"sum", "max", "min", "log_sum_exp"})
     for (const int64_t axis : {0, 1}) {
       ops::Reduce op;
       op.kind = kind;
       op.axes = {axis};
-      expect_as_reference(op, {{with_specials(random_f32({13, 70}, 3))}}, 1e-6, attrs_str(op) + " with NaN and infinities");
+      expect_as_reference(op, {{with_specials(random_f32({13, 70}, 3))}}, 1e-6,
+                          attrs_str(op) + " with NaN and infinities");
     }
 }
 
@@ -112,8 +124,9 @@ TEST(Softmax, AxesAndLengths) {
     std::vector<int64_t> dims;
     int64_t axis;
   };
-  const Case cases[] = {{{3, 5}, 1},         {{4, 16}, 1}, {{2, 197}, 1},  {{2, 1000}, 1}, {{3, 1}, 1},        {{50, 128}, 1}, {{5, 33}, 0}, {{1, 4, 16, 100}, 2}, {{2, 40, 7}, 1},
-                        {{1, 3, 1, 50000}, 3}, {{2, 3, 4}, 0}, {{7, 5, 1}, 1}, {{0, 5}, 1},     {{2, 3, 80, 9}, 1}};
+  const Case cases[] = {{{3, 5}, 1},    {{4, 16}, 1},   {{2, 197}, 1},        {{2, 1000}, 1},    {{3, 1}, 1},
+                        {{50, 128}, 1}, {{5, 33}, 0},   {{1, 4, 16, 100}, 2}, {{2, 40, 7}, 1},   {{1, 3, 1, 50000}, 3},
+                        {{2, 3, 4}, 0}, {{7, 5, 1}, 1}, {{0, 5}, 1},          {{2, 3, 80, 9}, 1}};
   for (const bool log : {false, true})
     for (const Case& c : cases) {
       ops::Softmax op;
@@ -133,7 +146,8 @@ TEST(LayerNorm, ShapesAndOptionalInputs) {
     std::vector<int64_t> dims;
     int64_t axis;
   };
-  for (const Case& c : {Case{{3, 768}, 1}, {{197, 192}, 1}, {{2, 5, 33}, 2}, {{2, 5, 33}, 1}, {{4, 1}, 1}, {{1, 7}, 1}, {{2, 5000}, 1}})
+  for (const Case& c :
+       {Case{{3, 768}, 1}, {{197, 192}, 1}, {{2, 5, 33}, 2}, {{2, 5, 33}, 1}, {{4, 1}, 1}, {{1, 7}, 1}, {{2, 5000}, 1}})
     for (const bool rms : {false, true})
       for (const int inputs : {1, 2, 3}) {
         ops::LayerNorm op;
@@ -184,7 +198,8 @@ TEST(Attention, ShapesMasksAndLayouts) {
       if (transposed) return std::vector<int64_t>{c.batch, heads, depth, positions};
       return std::vector<int64_t>{c.batch, heads, positions, depth};
     };
-    std::vector<Given> given{input(dims(c.heads, c.queries, c.depth), 1), input(dims(c.key_heads, c.keys, c.depth, c.k_transposed), 2),
+    std::vector<Given> given{input(dims(c.heads, c.queries, c.depth), 1),
+                             input(dims(c.key_heads, c.keys, c.depth, c.k_transposed), 2),
                              input(dims(c.key_heads, c.keys, c.value_depth), 3)};
     if (!c.mask.empty()) {
       Tensor m = random_f32(c.mask, 4);
@@ -193,7 +208,8 @@ TEST(Attention, ShapesMasksAndLayouts) {
         if (i % 5 == 3) v[i] = -INFINITY;
       given.push_back({m});
     }
-    const std::string what = "q " + text(given[0].tensor.dims()) + " k " + text(given[1].tensor.dims()) + " mask " + text(c.mask) + " " + attrs_str(op);
+    const std::string what = "q " + text(given[0].tensor.dims()) + " k " + text(given[1].tensor.dims()) + " mask " +
+                             text(c.mask) + " " + attrs_str(op);
     expect_as_reference(op, given, 2e-6, what);
     const size_t position = c.heads_last ? 1 : 2;
     if (c.queries == c.keys) continue;  // one symbol for both is another model

@@ -79,10 +79,14 @@ void counted_pieces(Emitter& e, Val total, int64_t widest, const std::function<v
 
 DType bits_type(int bytes) {
   switch (bytes) {
-    case 1: return DType::kU8;
-    case 2: return DType::kU16;
-    case 4: return DType::kU32;
-    default: return DType::kU64;
+    case 1:
+      return DType::kU8;
+    case 2:
+      return DType::kU16;
+    case 4:
+      return DType::kU32;
+    default:
+      return DType::kU64;
   }
 }
 
@@ -143,8 +147,10 @@ Val pick_lanes(Emitter& e, const Vals& sources, const std::vector<int>& lanes) {
       const int from = lanes[i] / n, lane = lanes[i] % n;
       const bool mine = static_cast<size_t>(from) == s;
       used |= mine;
-      if (!acc) mask.push_back(mine ? lane : -1);
-      else mask.push_back(mine ? n + lane : static_cast<size_t>(from) < s ? static_cast<int>(i) : -1);
+      if (!acc)
+        mask.push_back(mine ? lane : -1);
+      else
+        mask.push_back(mine ? n + lane : static_cast<size_t>(from) < s ? static_cast<int>(i) : -1);
     }
     if (!used) continue;
     acc = acc ? e.b.CreateShuffleVector(acc, sources[s], mask) : e.b.CreateShuffleVector(sources[s], mask);
@@ -155,12 +161,15 @@ Val pick_lanes(Emitter& e, const Vals& sources, const std::vector<int>& lanes) {
 Vals fold_vectors(Emitter& e, Val length, int width, int unroll, Vals init, const VectorStep& body) {
   const int64_t block = int64_t{unroll} * width;
   Val blocks = e.mul(e.div(length, e.i64(block)), block);
-  Vals r = e.loop(e.i64(0), blocks, block, std::move(init), [&](Val i, const Vals& a) { return body(i, unroll, width, nullptr, a); });
+  Vals r = e.loop(e.i64(0), blocks, block, std::move(init),
+                  [&](Val i, const Vals& a) { return body(i, unroll, width, nullptr, a); });
   Val whole = e.b.CreateAnd(length, e.i64(-static_cast<int64_t>(width)));
-  if (unroll > 1) r = e.loop(blocks, whole, width, r, [&](Val i, const Vals& a) { return body(i, 1, width, nullptr, a); });
+  if (unroll > 1)
+    r = e.loop(blocks, whole, width, r, [&](Val i, const Vals& a) { return body(i, 1, width, nullptr, a); });
   if (e.target.masked_access) {
     return e.if_else(
-        e.b.CreateICmpSLT(whole, length), [&] { return body(whole, 1, width, e.lane_mask(e.sub(length, whole), width), r); }, [&] { return r; });
+        e.b.CreateICmpSLT(whole, length),
+        [&] { return body(whole, 1, width, e.lane_mask(e.sub(length, whole), width), r); }, [&] { return r; });
   }
   return e.loop(whole, length, 1, r, [&](Val i, const Vals& a) { return body(i, 1, 1, nullptr, a); });
 }
@@ -269,19 +278,27 @@ CopyPlan plan_copy(const Target& target, const StridedCopy& c) {
   p.outer.pop_back();
   p.lanes = c.bytes == 1 ? 16 : std::min(16, target.vector_bits / 8 / std::max(4, c.bytes));
   if (!p.row.out_stride.equals(1)) return p;
-  if (p.row.in_stride.equals(1)) p.form = Form::kRows;
-  else if (p.row.in_stride.equals(0)) p.form = Form::kFill;
+  if (p.row.in_stride.equals(1))
+    p.form = Form::kRows;
+  else if (p.row.in_stride.equals(0))
+    p.form = Form::kFill;
   if (p.form != Form::kElements) return p;
   const auto at = std::find_if(p.outer.begin(), p.outer.end(), [](const auto& a) { return a.in_stride.equals(1); });
   if (at == p.outer.end()) return p;
   p.column = *at;
   p.outer.erase(at);
   const auto few = [](const Dim& d) { return d.is_const() && d.value() <= 4 && d.value() > 1; };
-  const auto fits = [&](const Dim& d) { return !d.is_const() || d.value() >= p.lanes || (target.masked_access && c.bytes >= 4); };
-  if (few(p.row.extent) && p.column.out_stride == p.row.extent) p.form = Form::kPack;
-  else if (few(p.column.extent) && p.row.in_stride == p.column.extent) p.form = Form::kUnpack;
-  else if (fits(p.row.extent) && fits(p.column.extent)) p.form = Form::kTiles;
-  else p.outer.push_back(p.column);
+  const auto fits = [&](const Dim& d) {
+    return !d.is_const() || d.value() >= p.lanes || (target.masked_access && c.bytes >= 4);
+  };
+  if (few(p.row.extent) && p.column.out_stride == p.row.extent)
+    p.form = Form::kPack;
+  else if (few(p.column.extent) && p.row.in_stride == p.column.extent)
+    p.form = Form::kUnpack;
+  else if (fits(p.row.extent) && fits(p.column.extent))
+    p.form = Form::kTiles;
+  else
+    p.outer.push_back(p.column);
   return p;
 }
 
@@ -295,16 +312,18 @@ struct CopyEmitter {
 
   void elements(Val to, Val from, Val begin, Val end) {
     Val in = e.dim(p.row.in_stride), out = e.dim(p.row.out_stride);
-    e.for_each(begin, end, 1, [&](Val i) {
-      e.store(type, e.load(type, element(from, e.mul(i, in))), element(to, e.mul(i, out)));
-    });
+    e.for_each(begin, end, 1,
+               [&](Val i) { e.store(type, e.load(type, element(from, e.mul(i, in))), element(to, e.mul(i, out))); });
   }
 
   void rows(Val to, Val from, Val begin, Val end) {
     Val n = e.sub(end, begin);
-    if (p.form == Form::kRows) emit_copy(e, element(to, begin), element(from, begin), n, bytes);
-    else if (p.form == Form::kFill) emit_fill(e, element(to, begin), e.load(type, from), n, bytes);
-    else elements(to, from, begin, end);
+    if (p.form == Form::kRows)
+      emit_copy(e, element(to, begin), element(from, begin), n, bytes);
+    else if (p.form == Form::kFill)
+      emit_fill(e, element(to, begin), e.load(type, from), n, bytes);
+    else
+      elements(to, from, begin, end);
   }
 
   /// in[few][long] → out[long][few], both contiguous along their last dimension, or the reverse.
@@ -317,7 +336,9 @@ struct CopyEmitter {
     e.for_each(begin, whole, n, [&](Val i) {
       Vals in;
       for (int k = 0; k < few; ++k)
-        in.push_back(e.load(type, pack ? element(from, e.add(e.mul(apart, k), i)) : element(from, e.add(e.mul(i, few), e.i64(k * n))), n));
+        in.push_back(e.load(
+            type, pack ? element(from, e.add(e.mul(apart, k), i)) : element(from, e.add(e.mul(i, few), e.i64(k * n))),
+            n));
       for (int k = 0; k < few; ++k) {
         std::vector<int> lanes;
         for (int j = 0; j < n; ++j) {
@@ -325,7 +346,8 @@ struct CopyEmitter {
           lanes.push_back(pack ? flat % few * n + flat / few : j * few + k);
         }
         Val v = pick_lanes(e, in, lanes);
-        e.store(type, v, pack ? element(to, e.add(e.mul(i, few), e.i64(k * n))) : element(to, e.add(e.mul(apart, k), i)));
+        e.store(type, v,
+                pack ? element(to, e.add(e.mul(i, few), e.i64(k * n))) : element(to, e.add(e.mul(apart, k), i)));
       }
     });
     e.for_each(whole, end, 1, [&](Val i) {
@@ -364,12 +386,14 @@ struct CopyEmitter {
         enough,
         [&] {
           Val a = ta < n ? e.i64(0) : e.imin(a0, e.sub(na, e.i64(n)));
-          e.for_each(begin, end, n, [&](Val b) { tile(to, from, a, tb < n ? e.i64(0) : e.imin(b, e.sub(nb, e.i64(n))), ta, tb); });
+          e.for_each(begin, end, n,
+                     [&](Val b) { tile(to, from, a, tb < n ? e.i64(0) : e.imin(b, e.sub(nb, e.i64(n))), ta, tb); });
           return Vals{};
         },
         [&] {
           Val out = e.dim(p.column.out_stride);
-          e.for_each(a0, e.imin(e.add(a0, e.i64(n)), na), 1, [&](Val a) { elements(element(to, e.mul(a, out)), element(from, a), begin, end); });
+          e.for_each(a0, e.imin(e.add(a0, e.i64(n)), na), 1,
+                     [&](Val a) { elements(element(to, e.mul(a, out)), element(from, a), begin, end); });
           return Vals{};
         });
   }
@@ -401,7 +425,8 @@ Status lower_copy(Lowering& lowering, const Node& node, BufferId in, BufferId ou
   int64_t block = p.form == Form::kTiles ? kTileColumns : paired ? kLongBlock : 2 * kSmallBytes / copy.bytes;
   const int64_t unit = copy.bytes * lowering.typical(p.row.extent) * (paired ? lowering.typical(p.column.extent) : 1);
   const size_t split = task_axes(lowering, p.outer, unit);
-  Dim spans = ceil_div(span, block), column_blocks = p.form == Form::kTiles ? ceil_div(p.column.extent, p.lanes) : Dim(1);
+  Dim spans = ceil_div(span, block),
+      column_blocks = p.form == Form::kTiles ? ceil_div(p.column.extent, p.lanes) : Dim(1);
   if (unit <= 2 * kSmallBytes && !(span.is_const() && span.value() > block)) spans = 1;
   std::vector<Dim> grid, inside;
   for (size_t i = 0; i < p.outer.size(); ++i) (i < split ? grid : inside).push_back(p.outer[i].extent);
@@ -419,7 +444,8 @@ Status lower_copy(Lowering& lowering, const Node& node, BufferId in, BufferId ou
   call.tasks = product(grid);
   call.kernel = lowering.kernel("copy", call.scalars, [&](Emitter& e) {
     CopyEmitter emitter{e, p, copy.bytes};
-    Val from0 = emitter.element(e.buf(0), e.dim(copy.in_offset)), to0 = emitter.element(e.buf(1), e.dim(copy.out_offset));
+    Val from0 = emitter.element(e.buf(0), e.dim(copy.in_offset)),
+        to0 = emitter.element(e.buf(1), e.dim(copy.out_offset));
     const std::vector<Dim> counts = grid.empty() ? std::vector<Dim>{1} : grid;
     for_tasks(e, counts, [&](const Vals& task) {
       for_nest(e, inside, [&](const Vals& rest) {
@@ -435,9 +461,12 @@ Status lower_copy(Lowering& lowering, const Node& node, BufferId in, BufferId ou
           begin = e.mul(task.back(), block);
           end = e.imin(e.add(begin, e.i64(block)), end);
         }
-        if (p.form == Form::kTiles) emitter.tiles(to, from, column, begin, end);
-        else if (paired) emitter.interleave(to, from, begin, end);
-        else emitter.rows(to, from, begin, end);
+        if (p.form == Form::kTiles)
+          emitter.tiles(to, from, column, begin, end);
+        else if (paired)
+          emitter.interleave(to, from, begin, end);
+        else
+          emitter.rows(to, from, begin, end);
       });
     });
     e.ret();

@@ -17,8 +17,8 @@ Result<int> element_bytes(DType t);
 void emit_copy(Emitter& e, Val to, Val from, Val count, int bytes);
 /// Stores `count` copies of `value`, an integer of `bytes` bytes.
 void emit_fill(Emitter& e, Val to, Val value, Val count, int bytes);
-/// The index (i32 or i64) at `place` into a dimension of `limit`, negative ones counted from the end; one that is out of
-/// range ends the kernel with a fault.
+/// The index (i32 or i64) at `place` into a dimension of `limit`, negative ones counted from the end; one that is out
+/// of range ends the kernel with a fault.
 Val load_index(Emitter& e, DType type, Val place, Val limit);
 /// Transposes n vectors of n lanes (n a power of two).
 Vals transpose_tile(Emitter& e, Vals rows);

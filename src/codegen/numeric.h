@@ -16,7 +16,8 @@ struct Numeric {
   /// What can be computed: floats of 16 to 64 bits and whole-byte integers.
   static bool supports(DType t) {
     const DTypeInfo& i = dtype_info(t);
-    return t == DType::kF16 || t == DType::kBF16 || ((i.is_float || i.is_int) && i.bits >= 8 && (!i.is_float || i.bits >= 32));
+    return t == DType::kF16 || t == DType::kBF16 ||
+           ((i.is_float || i.is_int) && i.bits >= 8 && (!i.is_float || i.bits >= 32));
   }
   static bool is_float(DType t) { return dtype_info(t).is_float; }
 
@@ -44,7 +45,9 @@ struct Numeric {
   Val mul(Val x, Val y) { return fp() ? e.b.CreateFMul(x, y) : e.b.CreateMul(x, y); }
   /// x*y + z
   Val muladd(Val x, Val y, Val z) { return fp() ? e.fma(x, y, z) : e.b.CreateAdd(e.b.CreateMul(x, y), z); }
-  Val div(Val x, Val y) { return fp() ? e.b.CreateFDiv(x, y) : is_signed() ? e.b.CreateSDiv(x, y) : e.b.CreateUDiv(x, y); }
+  Val div(Val x, Val y) {
+    return fp() ? e.b.CreateFDiv(x, y) : is_signed() ? e.b.CreateSDiv(x, y) : e.b.CreateUDiv(x, y);
+  }
   Val max(Val x, Val y) {
     if (fp()) return e.fmax(x, y);
     return e.b.CreateBinaryIntrinsic(is_signed() ? llvm::Intrinsic::smax : llvm::Intrinsic::umax, x, y);
@@ -61,13 +64,19 @@ struct Numeric {
   /// The value that no maximum keeps.
   Val lowest(int n) {
     if (fp()) return constant(-std::numeric_limits<double>::infinity(), n);
-    return e.splat(llvm::ConstantInt::get(e.type(type), is_signed() ? llvm::APInt::getSignedMinValue(static_cast<unsigned>(dtype_bits(type)))
-                                                                    : llvm::APInt::getZero(static_cast<unsigned>(dtype_bits(type)))), n);
+    return e.splat(
+        llvm::ConstantInt::get(e.type(type),
+                               is_signed() ? llvm::APInt::getSignedMinValue(static_cast<unsigned>(dtype_bits(type)))
+                                           : llvm::APInt::getZero(static_cast<unsigned>(dtype_bits(type)))),
+        n);
   }
   Val highest(int n) {
     if (fp()) return constant(std::numeric_limits<double>::infinity(), n);
-    return e.splat(llvm::ConstantInt::get(e.type(type), is_signed() ? llvm::APInt::getSignedMaxValue(static_cast<unsigned>(dtype_bits(type)))
-                                                                    : llvm::APInt::getMaxValue(static_cast<unsigned>(dtype_bits(type)))), n);
+    return e.splat(
+        llvm::ConstantInt::get(e.type(type),
+                               is_signed() ? llvm::APInt::getSignedMaxValue(static_cast<unsigned>(dtype_bits(type)))
+                                           : llvm::APInt::getMaxValue(static_cast<unsigned>(dtype_bits(type)))),
+        n);
   }
   /// An i64 as this type.
   Val from_index(Val i) {

@@ -38,7 +38,8 @@ struct Sizes {
 };
 
 /// [directions, rows, depth] to [directions][panel][depth][panel width]; weights known now are packed now.
-Result<BufferId> pack_weight(Lowering& l, const Node& node, ValueId weight, const Packing& p, int64_t width, int64_t depth, int64_t directions) {
+Result<BufferId> pack_weight(Lowering& l, const Node& node, ValueId weight, const Packing& p, int64_t width,
+                             int64_t depth, int64_t directions) {
   const int64_t panels = p.columns() / width, total = directions * p.columns() * depth, rows = p.gates * p.hidden;
   if (const auto& constant = l.value(weight).constant) {
     auto bytes = std::make_shared<std::vector<std::byte>>(static_cast<size_t>(total) * 4);
@@ -48,7 +49,8 @@ Result<BufferId> pack_weight(Lowering& l, const Node& node, ValueId weight, cons
       for (int64_t c = 0; c < p.columns(); ++c) {
         const int64_t row = p.source(c);
         for (int64_t k = 0; row >= 0 && k < depth; ++k)
-          to[((d * panels + c / width) * depth + k) * width + c % width] = from[static_cast<size_t>((d * rows + row) * depth + k)];
+          to[((d * panels + c / width) * depth + k) * width + c % width] =
+              from[static_cast<size_t>((d * rows + row) * depth + k)];
       }
     return l.weight(std::move(bytes));
   }
@@ -68,7 +70,9 @@ Result<BufferId> pack_weight(Lowering& l, const Node& node, ValueId weight, cons
         Val row = e.at(from, e.mul(e.add(e.mul(gate, p.hidden), unit), depth * 4));
         Val real = e.b.CreateICmpSLT(unit, e.i64(p.hidden));
         e.for_each(e.i64(0), e.i64(depth), 1, [&](Val k) {
-          Val v = e.if_else(real, [&] { return Vals{e.load(DType::kF32, e.at(row, e.mul(k, 4)))}; }, [&] { return Vals{e.f32(0)}; })[0];
+          Val v = e.if_else(
+              real, [&] { return Vals{e.load(DType::kF32, e.at(row, e.mul(k, 4)))}; },
+              [&] { return Vals{e.f32(0)}; })[0];
           e.store(DType::kF32, v, e.at(to, e.mul(e.add(e.mul(k, width), j), 4)));
         });
       });
@@ -81,21 +85,26 @@ Result<BufferId> pack_weight(Lowering& l, const Node& node, ValueId weight, cons
 
 /// [directions][columns]: both biases added; `split_last`: of the last gate only the input's, and the recurrent one of
 /// that gate as [directions][units] behind.
-Result<BufferId> pack_bias(Lowering& l, const Node& node, ValueId bias, const Packing& p, int64_t directions, bool split_last) {
-  const int64_t columns = p.columns(), rows = p.gates * p.hidden, total = directions * (columns + (split_last ? p.units() : 0));
+Result<BufferId> pack_bias(Lowering& l, const Node& node, ValueId bias, const Packing& p, int64_t directions,
+                           bool split_last) {
+  const int64_t columns = p.columns(), rows = p.gates * p.hidden,
+                total = directions * (columns + (split_last ? p.units() : 0));
   const auto last = [&](int64_t c) { return c % (p.block * p.gates) / p.block == p.gates - 1; };
   if (bias == kNoId || l.value(bias).constant) {
     auto bytes = std::make_shared<std::vector<std::byte>>(static_cast<size_t>(total) * 4);
     auto* to = reinterpret_cast<float*>(bytes->data());
-    const auto from = bias == kNoId ? std::vector<float>(static_cast<size_t>(directions * rows * 2)) : l.value(bias).constant->to_f32();
+    const auto from = bias == kNoId ? std::vector<float>(static_cast<size_t>(directions * rows * 2))
+                                    : l.value(bias).constant->to_f32();
     for (int64_t d = 0; d < directions; ++d)
       for (int64_t c = 0; c < columns; ++c) {
         const int64_t row = p.source(c);
         if (row < 0) continue;
-        const float input = from[static_cast<size_t>(d * rows * 2 + row)], recurrent = from[static_cast<size_t>(d * rows * 2 + rows + row)];
+        const float input = from[static_cast<size_t>(d * rows * 2 + row)],
+                    recurrent = from[static_cast<size_t>(d * rows * 2 + rows + row)];
         const bool apart = split_last && last(c);
         to[d * columns + c] = apart ? input : input + recurrent;
-        if (apart) to[directions * columns + d * p.units() + c / (p.block * p.gates) * p.block + c % p.block] = recurrent;
+        if (apart)
+          to[directions * columns + d * p.units() + c / (p.block * p.gates) * p.block + c % p.block] = recurrent;
       }
     return l.weight(std::move(bytes));
   }
@@ -108,13 +117,19 @@ Result<BufferId> pack_bias(Lowering& l, const Node& node, ValueId bias, const Pa
       Val unit = at[2], real = e.b.CreateICmpSLT(unit, e.i64(p.hidden));
       Val row = e.add(e.mul(at[0], rows * 2), e.add(e.mul(at[1], p.hidden), e.b.CreateSelect(real, unit, e.i64(0))));
       const auto value = [&](int64_t offset) {
-        return e.b.CreateSelect(real, e.load(DType::kF32, e.at(e.buf(0), e.mul(e.add(row, e.i64(offset)), 4))), e.f32(0));
+        return e.b.CreateSelect(real, e.load(DType::kF32, e.at(e.buf(0), e.mul(e.add(row, e.i64(offset)), 4))),
+                                e.f32(0));
       };
       Val input = value(0), recurrent = value(rows);
       Val apart = split_last ? e.b.CreateICmpEQ(at[1], e.i64(p.gates - 1)) : Val(e.b.getFalse());
-      Val column = e.add(e.mul(e.add(e.mul(e.div(unit, e.i64(p.block)), p.gates), at[1]), p.block), e.rem(unit, e.i64(p.block)));
-      e.store(DType::kF32, e.b.CreateSelect(apart, input, e.b.CreateFAdd(input, recurrent)), e.at(e.buf(1), e.mul(e.add(e.mul(at[0], columns), column), 4)));
-      e.if_then(apart, [&] { e.store(DType::kF32, recurrent, e.at(e.buf(1), e.mul(e.add(e.mul(at[0], p.units()), e.add(unit, e.i64(directions * columns))), 4))); });
+      Val column =
+          e.add(e.mul(e.add(e.mul(e.div(unit, e.i64(p.block)), p.gates), at[1]), p.block), e.rem(unit, e.i64(p.block)));
+      e.store(DType::kF32, e.b.CreateSelect(apart, input, e.b.CreateFAdd(input, recurrent)),
+              e.at(e.buf(1), e.mul(e.add(e.mul(at[0], columns), column), 4)));
+      e.if_then(apart, [&] {
+        e.store(DType::kF32, recurrent,
+                e.at(e.buf(1), e.mul(e.add(e.mul(at[0], p.units()), e.add(unit, e.i64(directions * columns))), 4)));
+      });
     });
     e.ret();
   });
@@ -123,7 +138,8 @@ Result<BufferId> pack_bias(Lowering& l, const Node& node, ValueId bias, const Pa
 }
 
 /// gates[row][direction][column] = x[row] · W + bias for all rows (time step, batch element).
-Status project(Lowering& l, const Node& node, const Packing& p, const Sizes& s, int vectors, BufferId x, BufferId w, BufferId bias, BufferId out) {
+Status project(Lowering& l, const Node& node, const Packing& p, const Sizes& s, int vectors, BufferId x, BufferId w,
+               BufferId bias, BufferId out) {
   const int64_t width = int64_t{vectors} * p.lanes, panels = p.columns() / width;
   const Dim rows = s.steps * s.batch;
   const int height = l.target.vector_registers >= 32 ? 24 / vectors : 12 / vectors;
@@ -148,7 +164,8 @@ Status project(Lowering& l, const Node& node, const Packing& p, const Sizes& s, 
           for (int u = 0; u < steps; ++u) {
             Vals line;
             Val place = e.at(weight, e.mul(e.add(k, e.i64(u)), width * 4));
-            for (int v = 0; v < vectors; ++v) line.push_back(e.load_aligned(DType::kF32, e.at(place, int64_t{v} * n * 4), n, 4 * n));
+            for (int v = 0; v < vectors; ++v)
+              line.push_back(e.load_aligned(DType::kF32, e.at(place, int64_t{v} * n * 4), n, 4 * n));
             for (int r = 0; r < many; ++r) {
               Val value = e.splat(e.load(DType::kF32, e.at(e.at(from, e.mul(k, 4)), (r * s.inputs + u) * 4)), n);
               for (int v = 0; v < vectors; ++v) {
@@ -162,17 +179,20 @@ Status project(Lowering& l, const Node& node, const Packing& p, const Sizes& s, 
         const int64_t whole = s.inputs / 4 * 4;
         acc = e.loop(e.i64(0), e.i64(whole), 4, acc, [&](Val k, const Vals& in) { return step(k, in, 4); });
         acc = e.loop(e.i64(whole), e.i64(s.inputs), 1, acc, [&](Val k, const Vals& in) { return step(k, in, 1); });
-        Val to = e.at(e.buf(3), e.mul(e.add(e.mul(e.add(e.mul(row, s.directions), at[0]), p.columns()), e.mul(at[1], width)), 4));
+        Val to = e.at(e.buf(3),
+                      e.mul(e.add(e.mul(e.add(e.mul(row, s.directions), at[0]), p.columns()), e.mul(at[1], width)), 4));
         for (int r = 0; r < many; ++r)
           for (int v = 0; v < vectors; ++v)
-            e.store(DType::kF32, acc[static_cast<size_t>(r * vectors + v)], e.at(to, (r * s.directions * p.columns() + int64_t{v} * n) * 4));
+            e.store(DType::kF32, acc[static_cast<size_t>(r * vectors + v)],
+                    e.at(to, (r * s.directions * p.columns() + int64_t{v} * n) * 4));
       };
       // The last tile is moved back to fit, and computes some rows once more.
       Val count = e.dim(rows);
       e.if_else(
           e.b.CreateICmpSGE(count, e.i64(height)),
           [&] {
-            e.for_each(e.i64(0), count, height, [&](Val row) { tile(e.imin(row, e.sub(count, e.i64(height))), height); });
+            e.for_each(e.i64(0), count, height,
+                       [&](Val row) { tile(e.imin(row, e.sub(count, e.i64(height))), height); });
             return Vals{};
           },
           [&] {
@@ -190,7 +210,7 @@ struct StepEmitter {
   const Recurrence& r;
   const Packing& p;
   const Sizes& s;
-  int together;  ///< batch elements of a task
+  int together;                          ///< batch elements of a task
   std::vector<std::string> activations;  ///< of all directions
   int per_direction;
   bool has_lengths, has_h, has_c, has_peephole;
@@ -231,7 +251,8 @@ struct StepEmitter {
       for (int u = 0; u < steps; ++u) {
         Val row = e.at(e.at(panel, e.mul(k, line)), u * line);
         Vals x;
-        for (int m = 0; m < together; ++m) x.push_back(e.splat(e.load(DType::kF32, e.at(at(h, k), (m * p.units() + u) * 4)), n));
+        for (int m = 0; m < together; ++m)
+          x.push_back(e.splat(e.load(DType::kF32, e.at(at(h, k), (m * p.units() + u) * 4)), n));
         size_t i = 0;
         for (const int g : gates)
           for (int v = 0; v < vectors(); ++v, ++i) {
@@ -251,10 +272,13 @@ struct StepEmitter {
 
   /// The input's part of a gate.
   Val given(Val row, Val block, int gate, int v) {
-    Val index = e.add(e.mul(e.add(e.mul(row, s.directions), e.i64(direction)), p.columns()), e.mul(block, p.block * p.gates));
+    Val index =
+        e.add(e.mul(e.add(e.mul(row, s.directions), e.i64(direction)), p.columns()), e.mul(block, p.block * p.gates));
     return e.load(DType::kF32, e.at(at(e.buf(kGates), index), (gate * p.block + int64_t{v} * n) * 4), n);
   }
-  Val unit(Val base, Val block, int m, int v) { return e.at(at(base, e.mul(block, p.block)), (m * p.units() + int64_t{v} * n) * 4); }
+  Val unit(Val base, Val block, int m, int v) {
+    return e.at(at(base, e.mul(block, p.block)), (m * p.units() + int64_t{v} * n) * 4);
+  }
 
   /// body(acc of (m, gate, v)) for every block of units, where acc starts from the input's part.
   void blocks(const std::vector<int>& gates, const Vals& rows, Val h, const std::function<Val(Val, int, int)>& start,
@@ -270,16 +294,24 @@ struct StepEmitter {
       acc = recur(acc, h, block, gates);
       for (int m = 0; m < together; ++m)
         for (int v = 0; v < vectors(); ++v)
-          body(block, m, v, [&](int g) { return acc[static_cast<size_t>((m * static_cast<int>(gates.size()) + g) * vectors() + v)]; });
+          body(block, m, v, [&](int g) {
+            return acc[static_cast<size_t>((m * static_cast<int>(gates.size()) + g) * vectors() + v)];
+          });
     });
   }
 
   /// One time step from `h` to `next`; `rows`: of each batch element in the input's part.
   void step(const Vals& rows, Val h, Val next) {
-    const auto load = [&](Val base, Val block, int m, int v) { return e.load(DType::kF32, unit(base, block, m, v), n); };
-    const auto store = [&](Val x, Val base, Val block, int m, int v) { e.store(DType::kF32, x, unit(base, block, m, v)); };
+    const auto load = [&](Val base, Val block, int m, int v) {
+      return e.load(DType::kF32, unit(base, block, m, v), n);
+    };
+    const auto store = [&](Val x, Val base, Val block, int m, int v) {
+      e.store(DType::kF32, x, unit(base, block, m, v));
+    };
     if (r.cell == Cell::kRnn) {
-      blocks({0}, rows, h, {}, [&](Val block, int m, int v, const auto& gate) { store(activate(0, clipped(gate(0))), next, block, m, v); });
+      blocks({0}, rows, h, {}, [&](Val block, int m, int v, const auto& gate) {
+        store(activate(0, clipped(gate(0))), next, block, m, v);
+      });
       return;
     }
     if (r.cell == Cell::kLstm) {
@@ -287,20 +319,25 @@ struct StepEmitter {
         Val old = load(cells, block, m, v);
         const auto peek = [&](Val x, int which, Val cell) {  // peepholes lie in the order i, o, f
           if (!has_peephole) return x;
-          return e.fma(e.load(DType::kF32, e.at(unit(e.buf(kPeephole), block, 0, v), (direction * 3 + which) * p.units() * 4), n), cell, x);
+          return e.fma(e.load(DType::kF32,
+                              e.at(unit(e.buf(kPeephole), block, 0, v), (direction * 3 + which) * p.units() * 4), n),
+                       cell, x);
         };
         Val in = activate(0, clipped(peek(gate(0), 0, old)));
         Val forget = r.input_forget ? e.b.CreateFSub(f(1), in) : activate(0, clipped(peek(gate(2), 2, old)));
         Val cell = e.fma(forget, old, e.b.CreateFMul(in, activate(1, clipped(gate(3)))));
         store(cell, cells, block, m, v);
-        store(e.b.CreateFMul(activate(0, clipped(peek(gate(1), 1, cell))), activate(2, clipped(cell))), next, block, m, v);
+        store(e.b.CreateFMul(activate(0, clipped(peek(gate(1), 1, cell))), activate(2, clipped(cell))), next, block, m,
+              v);
       });
       return;
     }
     const auto blend = [&](Val z, Val fresh, Val old) { return e.fma(z, e.b.CreateFSub(old, fresh), fresh); };
     if (r.linear_before_reset) {
       Val recurrent = e.at(e.buf(kBias), (s.directions * p.columns() + direction * p.units()) * 4);
-      const auto start = [&](Val block, int g, int v) -> Val { return g == 2 ? e.load(DType::kF32, unit(recurrent, block, 0, v), n) : nullptr; };
+      const auto start = [&](Val block, int g, int v) -> Val {
+        return g == 2 ? e.load(DType::kF32, unit(recurrent, block, 0, v), n) : nullptr;
+      };
       blocks({0, 1, 2}, rows, h, start, [&](Val block, int m, int v, const auto& gate) {
         Val z = activate(0, clipped(gate(0))), reset_gate = activate(0, clipped(gate(1)));
         Val fresh = activate(1, clipped(e.fma(reset_gate, gate(2), given(rows[static_cast<size_t>(m)], block, 2, v))));
@@ -325,7 +362,9 @@ struct StepEmitter {
     if (r.layout) return e.add(e.mul(e.add(e.mul(b, e.dim(s.steps)), t), s.directions), e.i64(direction));
     return e.add(e.mul(e.add(e.mul(t, s.directions), e.i64(direction)), e.dim(s.batch)), b);
   }
-  Val row_index(Val t, Val b) { return r.layout ? e.add(e.mul(b, e.dim(s.steps)), t) : e.add(e.mul(t, e.dim(s.batch)), b); }
+  Val row_index(Val t, Val b) {
+    return r.layout ? e.add(e.mul(b, e.dim(s.steps)), t) : e.add(e.mul(t, e.dim(s.batch)), b);
+  }
   Val member(int m) { return e.add(element, e.i64(m)); }
 
   void sequence() {
@@ -339,7 +378,8 @@ struct StepEmitter {
     const auto begin = [&](Val to, bool has, int buffer) {
       emit_fill(e, to, zero, e.i64(state()), 4);
       for (int m = 0; has && m < together; ++m)
-        emit_copy(e, e.at(to, m * p.units() * 4), at(e.buf(buffer), e.mul(state_index(member(m)), p.hidden)), e.i64(p.hidden), 4);
+        emit_copy(e, e.at(to, m * p.units() * 4), at(e.buf(buffer), e.mul(state_index(member(m)), p.hidden)),
+                  e.i64(p.hidden), 4);
     };
     begin(memory, has_h, kH0);
     emit_fill(e, e.at(memory, size), zero, e.i64(state()), 4);
@@ -358,10 +398,13 @@ struct StepEmitter {
       for (int m = 0; m < together; ++m) rows.push_back(row_index(t, member(m)));
       step(rows, h, next);
       for (int m = 0; stores[0] && m < together; ++m)
-        emit_copy(e, at(e.buf(kY), e.mul(y_index(t, member(m)), p.hidden)), e.at(next, m * p.units() * 4), e.i64(p.hidden), 4);
+        emit_copy(e, at(e.buf(kY), e.mul(y_index(t, member(m)), p.hidden)), e.at(next, m * p.units() * 4),
+                  e.i64(p.hidden), 4);
     });
     if (stores[0] && has_lengths)
-      e.for_each(length, steps, 1, [&](Val t) { emit_fill(e, at(e.buf(kY), e.mul(y_index(t, element), p.hidden)), zero, e.i64(p.hidden), 4); });
+      e.for_each(length, steps, 1, [&](Val t) {
+        emit_fill(e, at(e.buf(kY), e.mul(y_index(t, element), p.hidden)), zero, e.i64(p.hidden), 4);
+      });
     Val last = e.at(memory, e.mul(e.b.CreateAnd(length, e.i64(1)), size));
     for (int m = 0; m < together; ++m) {
       Val index = e.mul(state_index(member(m)), p.hidden);
@@ -391,12 +434,14 @@ Status lower_recurrence(Lowering& lowering, const Node& node, const Recurrence& 
   const auto input = [&](size_t i) { return i < node.inputs.size() ? node.inputs[i] : kNoId; };
   const auto output = [&](size_t i) { return i < node.outputs.size() ? node.outputs[i] : kNoId; };
   const bool lstm = r.cell == Cell::kLstm;
-  const ValueId x = input(0), w = input(1), recurrent = input(2), bias = input(3), lengths = input(4), h0 = input(5), c0 = lstm ? input(6) : kNoId,
-                peephole = lstm ? input(7) : kNoId;
+  const ValueId x = input(0), w = input(1), recurrent = input(2), bias = input(3), lengths = input(4), h0 = input(5),
+                c0 = lstm ? input(6) : kNoId, peephole = lstm ? input(7) : kNoId;
   if (lowering.dtype(x) != DType::kF32) return fail(Code::kUnsupported, "only f32 is generated yet");
-  if (lengths != kNoId && lowering.dtype(lengths) != DType::kI32) return fail(Code::kUnsupported, "sequence_lens must be i32");
+  if (lengths != kNoId && lowering.dtype(lengths) != DType::kI32)
+    return fail(Code::kUnsupported, "sequence_lens must be i32");
   const Shape &xs = lowering.shape(x), &rs = lowering.shape(recurrent);
-  if (!xs[2].is_const() || !rs[0].is_const() || !rs[2].is_const()) return fail(Code::kUnsupported, "input and hidden sizes must be known at build time");
+  if (!xs[2].is_const() || !rs[0].is_const() || !rs[2].is_const())
+    return fail(Code::kUnsupported, "input and hidden sizes must be known at build time");
 
   Packing p;
   p.gates = lstm ? 4 : r.cell == Cell::kGru ? 3 : 1;
@@ -413,8 +458,9 @@ Status lower_recurrence(Lowering& lowering, const Node& node, const Recurrence& 
   const int vectors = block_vectors(lowering.target, p.gates, p.hidden, together);
   p.block = int64_t{vectors} * p.lanes;
 
-  const std::vector<std::string> defaults = lstm ? std::vector<std::string>{"sigmoid", "tanh", "tanh"}
-                                            : r.cell == Cell::kGru ? std::vector<std::string>{"sigmoid", "tanh"} : std::vector<std::string>{"tanh"};
+  const std::vector<std::string> defaults = lstm                   ? std::vector<std::string>{"sigmoid", "tanh", "tanh"}
+                                            : r.cell == Cell::kGru ? std::vector<std::string>{"sigmoid", "tanh"}
+                                                                   : std::vector<std::string>{"tanh"};
   std::vector<std::string> activations;
   for (int64_t d = 0; d < s.directions; ++d)
     for (size_t i = 0; i < defaults.size(); ++i) {
@@ -422,14 +468,17 @@ Status lower_recurrence(Lowering& lowering, const Node& node, const Recurrence& 
       std::string name = at < r.activations.size() ? r.activations[at] : defaults[i];
       std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
       if (name != "sigmoid" && name != "tanh" && name != "relu" && name != "softsign")
-        return fail(Code::kUnsupported, "activation \"" + name + "\" is not generated yet; sigmoid, tanh, relu and softsign are");
+        return fail(Code::kUnsupported,
+                    "activation \"" + name + "\" is not generated yet; sigmoid, tanh, relu and softsign are");
       activations.push_back(std::move(name));
     }
 
   const int panel = p.columns() / p.lanes % 2 == 0 ? 2 : 1;
   const bool split = r.cell == Cell::kGru && r.linear_before_reset;
-  LATHE_TRY(const BufferId packed_w, pack_weight(lowering, node, w, p, int64_t{panel} * p.lanes, s.inputs, s.directions));
-  LATHE_TRY(const BufferId packed_r, pack_weight(lowering, node, recurrent, p, p.block * p.gates, p.hidden, s.directions));
+  LATHE_TRY(const BufferId packed_w,
+            pack_weight(lowering, node, w, p, int64_t{panel} * p.lanes, s.inputs, s.directions));
+  LATHE_TRY(const BufferId packed_r,
+            pack_weight(lowering, node, recurrent, p, p.block * p.gates, p.hidden, s.directions));
   LATHE_TRY(const BufferId packed_bias, pack_bias(lowering, node, bias, p, s.directions, split));
   BufferId packed_peephole = kNone;
   if (peephole != kNoId) {
@@ -456,10 +505,21 @@ Status lower_recurrence(Lowering& lowering, const Node& node, const Recurrence& 
   const Dim groups = s.batch.is_const() ? Dim(s.batch.value() / together) : s.batch;
   call.tasks = Dim(s.directions) * groups;
   call.scratch_bytes = 5 * together * p.units() * 4;
-  call.flops = 2.0 * static_cast<double>(lowering.typical(s.steps * s.batch) * p.hidden * p.gates * p.hidden * s.directions);
+  call.flops =
+      2.0 * static_cast<double>(lowering.typical(s.steps * s.batch) * p.hidden * p.gates * p.hidden * s.directions);
   call.tactic = "steps " + std::to_string(together) + "x" + std::to_string(p.gates * vectors);
   call.kernel = lowering.kernel("steps", call.scalars, [&](Emitter& e) {
-    StepEmitter emitter{e, r, p, s, together, activations, static_cast<int>(defaults.size()), lengths != kNoId, h0 != kNoId, c0 != kNoId, peephole != kNoId,
+    StepEmitter emitter{e,
+                        r,
+                        p,
+                        s,
+                        together,
+                        activations,
+                        static_cast<int>(defaults.size()),
+                        lengths != kNoId,
+                        h0 != kNoId,
+                        c0 != kNoId,
+                        peephole != kNoId,
                         {output(0) != kNoId, output(1) != kNoId, lstm && output(2) != kNoId}};
     for_tasks(e, {s.directions, groups}, [&](const Vals& at) {
       emitter.element = e.mul(at[1], together);

@@ -16,7 +16,7 @@ struct Recurrence {
   int64_t hidden = 0;
   std::string direction = "forward";
   std::vector<std::string> activations = {};  ///< ONNX order; empty: the defaults
-  double clip = 0;                       ///< 0: none
+  double clip = 0;                            ///< 0: none
   int64_t layout = 0;
   bool linear_before_reset = false, input_forget = false;
 };

@@ -16,7 +16,8 @@ class Scatter {
     s.type_ = lowering.dtype(node.inputs[0]);
     LATHE_TRY(s.bytes_, element_bytes(s.type_));
     if (reduction != "none" && !Numeric::supports(s.type_))
-      return fail(Code::kUnsupported, "a scatter with reduction of " + std::string(dtype_name(s.type_)) + " is not generated yet");
+      return fail(Code::kUnsupported,
+                  "a scatter with reduction of " + std::string(dtype_name(s.type_)) + " is not generated yet");
     StridedCopy copy;
     copy.bytes = s.bytes_;
     copy.axes = {{product(lowering.shape(node.inputs[0])), 1, 1}};
@@ -31,7 +32,11 @@ class Scatter {
     e.for_vectors(count, num.lanes(), [&](Val i, int n, Val mask) {
       Val place = e.at(to, e.mul(i, bytes_));
       Val a = num.load(place, n, mask), b = num.load(e.at(from, e.mul(i, bytes_)), n, mask);
-      num.store(reduction_ == "add" ? num.add(a, b) : reduction_ == "mul" ? num.mul(a, b) : reduction_ == "min" ? num.min(a, b) : num.max(a, b), place, mask);
+      num.store(reduction_ == "add"   ? num.add(a, b)
+                : reduction_ == "mul" ? num.mul(a, b)
+                : reduction_ == "min" ? num.min(a, b)
+                                      : num.max(a, b),
+                place, mask);
     });
   }
 

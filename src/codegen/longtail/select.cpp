@@ -39,7 +39,8 @@ struct Ranked {
 
 /// The k best of a row, kept in a heap whose top is the worst of them.
 template <class T>
-void top_k_row(const T* x, int64_t stride, int64_t n, T* values, int64_t* indices, int64_t out_stride, int64_t k, bool largest, void* scratch) {
+void top_k_row(const T* x, int64_t stride, int64_t n, T* values, int64_t* indices, int64_t out_stride, int64_t k,
+               bool largest, void* scratch) {
   using Item = Ranked<T>;
   auto* heap = static_cast<Item*>(scratch);
   const auto before = [&](const Item& a, const Item& b) {
@@ -63,12 +64,13 @@ void top_k_row(const T* x, int64_t stride, int64_t n, T* values, int64_t* indice
 }
 
 template <class T>
-void top_k(const LatheKernelContext* context, void* const* bufs, int64_t begin, int64_t end, int64_t n, int64_t k, int64_t inner, bool largest) {
+void top_k(const LatheKernelContext* context, void* const* bufs, int64_t begin, int64_t end, int64_t n, int64_t k,
+           int64_t inner, bool largest) {
   for (int64_t row = begin; row < end; ++row) {
     const int64_t outer = row / inner, column = row % inner, to = outer * k * inner + column;
     auto* indices = static_cast<int64_t*>(bufs[2]);
-    top_k_row(static_cast<const T*>(bufs[0]) + outer * n * inner + column, inner, n, static_cast<T*>(bufs[1]) + to, indices ? indices + to : nullptr, inner, k, largest,
-              context->scratch);
+    top_k_row(static_cast<const T*>(bufs[0]) + outer * n * inner + column, inner, n, static_cast<T*>(bufs[1]) + to,
+              indices ? indices + to : nullptr, inner, k, largest, context->scratch);
   }
 }
 
@@ -92,27 +94,38 @@ float overlap(const Box& a, const Box& b) {
 }  // namespace
 
 /// `type`: DType of the elements; tasks are rows [outer][inner]; scratch holds k items.
-extern "C" void lathe_top_k(const LatheKernelContext* context, void* const* bufs, const int64_t*, int64_t begin, int64_t end, int64_t type, int64_t n, int64_t k,
-                            int64_t inner, int64_t largest) {
+extern "C" void lathe_top_k(const LatheKernelContext* context, void* const* bufs, const int64_t*, int64_t begin,
+                            int64_t end, int64_t type, int64_t n, int64_t k, int64_t inner, int64_t largest) {
   const auto run = [&](auto tag) { top_k<decltype(tag)>(context, bufs, begin, end, n, k, inner, largest != 0); };
   switch (type) {
-    case 1: return run(float{});
-    case 2: return run(uint8_t{});
-    case 3: return run(int8_t{});
-    case 4: return run(uint16_t{});
-    case 5: return run(int16_t{});
-    case 6: return run(int32_t{});
-    case 7: return run(int64_t{});
-    case 11: return run(double{});
-    case 12: return run(uint32_t{});
-    case 13: return run(uint64_t{});
-    default: *context->fault = LATHE_FAULT_VALUE;
+    case 1:
+      return run(float{});
+    case 2:
+      return run(uint8_t{});
+    case 3:
+      return run(int8_t{});
+    case 4:
+      return run(uint16_t{});
+    case 5:
+      return run(int16_t{});
+    case 6:
+      return run(int32_t{});
+    case 7:
+      return run(int64_t{});
+    case 11:
+      return run(double{});
+    case 12:
+      return run(uint32_t{});
+    case 13:
+      return run(uint64_t{});
+    default:
+      *context->fault = LATHE_FAULT_VALUE;
   }
 }
 
 /// bufs: boxes, scores, max_output_boxes_per_class?, iou_threshold?, score_threshold?, selected; scratch: n * 8 bytes.
-extern "C" void lathe_non_max_suppression(const LatheKernelContext* context, void* const* bufs, const int64_t*, int64_t, int64_t, int64_t batches, int64_t classes,
-                                          int64_t n, int64_t center) {
+extern "C" void lathe_non_max_suppression(const LatheKernelContext* context, void* const* bufs, const int64_t*, int64_t,
+                                          int64_t, int64_t batches, int64_t classes, int64_t n, int64_t center) {
   const auto* boxes = static_cast<const float*>(bufs[0]);
   const auto* scores = static_cast<const float*>(bufs[1]);
   const int64_t most = bufs[2] ? *static_cast<const int64_t*>(bufs[2]) : 0;
@@ -147,7 +160,8 @@ extern "C" void lathe_non_max_suppression(const LatheKernelContext* context, voi
     for (int64_t c = 0; c < candidates && found - first < most; ++c) {
       const Box box = box_at(boxes + (batch * n + order[c]) * 4, center != 0);
       bool suppressed = false;
-      for (int64_t kept = first; kept < found && !suppressed; ++kept) suppressed = overlap(box, box_at(boxes + (batch * n + selected[3 * kept + 2]) * 4, center != 0)) > iou;
+      for (int64_t kept = first; kept < found && !suppressed; ++kept)
+        suppressed = overlap(box, box_at(boxes + (batch * n + selected[3 * kept + 2]) * 4, center != 0)) > iou;
       if (suppressed) continue;
       selected[3 * found] = batch;
       selected[3 * found + 1] = row % classes;

@@ -19,9 +19,17 @@ struct ArgEmitter {
   Val above(Val x, Val y, bool or_equal) {
     using Predicate = llvm::CmpInst::Predicate;
     auto& b = e.b;
-    if (num.fp()) return b.CreateFCmp(max ? (or_equal ? Predicate::FCMP_OGE : Predicate::FCMP_OGT) : (or_equal ? Predicate::FCMP_OLE : Predicate::FCMP_OLT), x, y);
-    if (num.is_signed()) return b.CreateICmp(max ? (or_equal ? Predicate::ICMP_SGE : Predicate::ICMP_SGT) : (or_equal ? Predicate::ICMP_SLE : Predicate::ICMP_SLT), x, y);
-    return b.CreateICmp(max ? (or_equal ? Predicate::ICMP_UGE : Predicate::ICMP_UGT) : (or_equal ? Predicate::ICMP_ULE : Predicate::ICMP_ULT), x, y);
+    if (num.fp())
+      return b.CreateFCmp(max ? (or_equal ? Predicate::FCMP_OGE : Predicate::FCMP_OGT)
+                              : (or_equal ? Predicate::FCMP_OLE : Predicate::FCMP_OLT),
+                          x, y);
+    if (num.is_signed())
+      return b.CreateICmp(max ? (or_equal ? Predicate::ICMP_SGE : Predicate::ICMP_SGT)
+                              : (or_equal ? Predicate::ICMP_SLE : Predicate::ICMP_SLT),
+                          x, y);
+    return b.CreateICmp(max ? (or_equal ? Predicate::ICMP_UGE : Predicate::ICMP_UGT)
+                            : (or_equal ? Predicate::ICMP_ULE : Predicate::ICMP_ULT),
+                        x, y);
   }
   /// x, which comes later, takes the place of `best`; NaN beats every number.
   Val wins(Val x, Val best) {
@@ -47,30 +55,34 @@ struct ArgEmitter {
   }
 
   void columns(Val base, Val stride, Val length, Val output, int n, Val mask) {
-    const Vals r = e.loop(e.i64(1), length, 1, {load(base, n, mask), e.constant_int(DType::kI32, 0, n)}, [&](Val i, const Vals& a) {
-      Val x = load(e.add(base, e.mul(i, stride)), n, mask);
-      Val better = wins(x, a[0]);
-      return Vals{e.b.CreateSelect(better, x, a[0]), e.b.CreateSelect(better, e.splat(e.b.CreateTrunc(i, e.b.getInt32Ty()), n), a[1])};
-    });
+    const Vals r = e.loop(
+        e.i64(1), length, 1, {load(base, n, mask), e.constant_int(DType::kI32, 0, n)}, [&](Val i, const Vals& a) {
+          Val x = load(e.add(base, e.mul(i, stride)), n, mask);
+          Val better = wins(x, a[0]);
+          return Vals{e.b.CreateSelect(better, x, a[0]),
+                      e.b.CreateSelect(better, e.splat(e.b.CreateTrunc(i, e.b.getInt32Ty()), n), a[1])};
+        });
     store(r[1], output, n, mask);
   }
 
   void row(Val base, Val length, Val output) {
     const int n = num.lanes();
     Val first = load(base, 1, nullptr), zero = e.constant_int(DType::kI32, 0);
-    Vals state = fold_vectors(e, length, n, 1, {e.splat(first, n), e.splat(zero, n), first, zero}, [&](Val i, int, int lanes, Val mask, const Vals& a) {
-      Vals next = a;
-      const size_t s = lanes == n ? 0 : 2;
-      Val x = load(e.add(base, i), lanes, mask);
-      Val better = wins(x, a[s]);
-      if (mask) better = e.b.CreateAnd(better, mask);
-      next[s] = e.b.CreateSelect(better, x, a[s]);
-      next[s + 1] = e.b.CreateSelect(better, position(i, lanes), a[s + 1]);
-      return next;
-    });
+    Vals state = fold_vectors(e, length, n, 1, {e.splat(first, n), e.splat(zero, n), first, zero},
+                              [&](Val i, int, int lanes, Val mask, const Vals& a) {
+                                Vals next = a;
+                                const size_t s = lanes == n ? 0 : 2;
+                                Val x = load(e.add(base, i), lanes, mask);
+                                Val better = wins(x, a[s]);
+                                if (mask) better = e.b.CreateAnd(better, mask);
+                                next[s] = e.b.CreateSelect(better, x, a[s]);
+                                next[s + 1] = e.b.CreateSelect(better, position(i, lanes), a[s + 1]);
+                                return next;
+                              });
     Val best = state[2], index = state[3];
     for (int k = 0; k < n; ++k) {
-      Val x = e.b.CreateExtractElement(state[0], static_cast<uint64_t>(k)), at = e.b.CreateExtractElement(state[1], static_cast<uint64_t>(k));
+      Val x = e.b.CreateExtractElement(state[0], static_cast<uint64_t>(k)),
+          at = e.b.CreateExtractElement(state[1], static_cast<uint64_t>(k));
       Val same = equal(x, best);
       Val order = last ? e.b.CreateICmpSGT(at, index) : e.b.CreateICmpSLT(at, index);
       Val better = e.b.CreateSelect(same, order, wins(x, best));
@@ -88,8 +100,11 @@ Status lower_arg_reduce(Lowering& lowering, const Node& node) {
   const ValueId in = node.inputs[0], out = node.outputs[0];
   const Shape& x = lowering.shape(in);
   const DType type = lowering.dtype(in);
-  if (!Numeric::supports(type)) return fail(Code::kUnsupported, "the position of an extreme of " + std::string(dtype_name(type)) + " is not generated yet");
-  const Dim outer = product(Shape(x.begin(), x.begin() + op.axis)), inner = product(Shape(x.begin() + op.axis + 1, x.end()));
+  if (!Numeric::supports(type))
+    return fail(Code::kUnsupported,
+                "the position of an extreme of " + std::string(dtype_name(type)) + " is not generated yet");
+  const Dim outer = product(Shape(x.begin(), x.begin() + op.axis)),
+            inner = product(Shape(x.begin() + op.axis + 1, x.end()));
   const Dim& length = x[static_cast<size_t>(op.axis)];
   if (length.equals(0)) return fail(Code::kUsage, "the reduced axis is empty");
   const bool rows = inner.equals(1);
@@ -114,8 +129,10 @@ Status lower_arg_reduce(Lowering& lowering, const Node& node) {
         a.columns(e.add(base, column), width, size, e.add(e.mul(at[0], width), column), n, mask);
       });
     };
-    if (small) for_nest(e, grid, task);
-    else for_tasks(e, grid, task);
+    if (small)
+      for_nest(e, grid, task);
+    else
+      for_tasks(e, grid, task);
     e.ret();
   });
   return lowering.call(node, std::move(call));

@@ -86,8 +86,12 @@ struct AttentionEmitter {
     key_block = p.causal ? kCausalKeyBlock : kKeyBlock;
   }
   int64_t scratch_bytes() const { return (p.depth + p.value_depth + key_block) * block() * 4; }
-  Val in_block(Val base, Val line, int column) { return element(base, e.add(e.mul(line, block()), e.i64(int64_t{column} * n))); }
-  Val load_block(Val base, Val line, int column) { return e.load_aligned(DType::kF32, in_block(base, line, column), n, 4 * n); }
+  Val in_block(Val base, Val line, int column) {
+    return element(base, e.add(e.mul(line, block()), e.i64(int64_t{column} * n)));
+  }
+  Val load_block(Val base, Val line, int column) {
+    return e.load_aligned(DType::kF32, in_block(base, line, column), n, 4 * n);
+  }
 
   /// Rows [first, first + block) of a matrix with contiguous features, transposed into `to` and scaled; rows past
   /// `limit` repeat the last one.
@@ -96,13 +100,15 @@ struct AttentionEmitter {
     Val last = e.sub(limit, e.i64(1));
     for (int column = 0; column < columns; ++column) {
       Vals lines;
-      for (int i = 0; i < n; ++i) lines.push_back(element(from, e.mul(e.imin(e.add(first, e.i64(int64_t{column} * n + i)), last), stride)));
+      for (int i = 0; i < n; ++i)
+        lines.push_back(element(from, e.mul(e.imin(e.add(first, e.i64(int64_t{column} * n + i)), last), stride)));
       e.for_each(e.i64(0), e.i64(whole), n, [&](Val d) {
         Vals tile;
         for (Val line : lines) tile.push_back(e.load(DType::kF32, element(line, d), n));
         tile = transpose_tile(e, tile);
         for (int i = 0; i < n; ++i)
-          e.store(DType::kF32, e.b.CreateFMul(tile[static_cast<size_t>(i)], f(scale, n)), in_block(to, e.add(d, e.i64(i)), column));
+          e.store(DType::kF32, e.b.CreateFMul(tile[static_cast<size_t>(i)], f(scale, n)),
+                  in_block(to, e.add(d, e.i64(i)), column));
       });
       for (int64_t d = whole; d < features; ++d)
         for (int i = 0; i < n; ++i)
@@ -118,16 +124,19 @@ struct AttentionEmitter {
     for (int column = 0; column < columns; ++column) {
       Vals lines;
       for (int i = 0; i < n; ++i)
-        lines.push_back(element(mask, e.add(e.mul(e.imin(e.add(first, e.i64(int64_t{column} * n + i)), last), stride), from)));
+        lines.push_back(
+            element(mask, e.add(e.mul(e.imin(e.add(first, e.i64(int64_t{column} * n + i)), last), stride), from)));
       e.for_each(e.i64(0), whole, n, [&](Val j) {
         Vals tile;
         for (Val line : lines) tile.push_back(e.load(DType::kF32, element(line, j), n));
         tile = transpose_tile(e, tile);
-        for (int i = 0; i < n; ++i) e.store(DType::kF32, tile[static_cast<size_t>(i)], in_block(scores, e.add(j, e.i64(i)), column));
+        for (int i = 0; i < n; ++i)
+          e.store(DType::kF32, tile[static_cast<size_t>(i)], in_block(scores, e.add(j, e.i64(i)), column));
       });
       e.for_each(whole, count, 1, [&](Val j) {
         for (int i = 0; i < n; ++i)
-          e.store(DType::kF32, scalar(lines[static_cast<size_t>(i)], j), element(in_block(scores, j, column), e.i64(i)));
+          e.store(DType::kF32, scalar(lines[static_cast<size_t>(i)], j),
+                  element(in_block(scores, j, column), e.i64(i)));
       });
     }
   }
@@ -224,10 +233,15 @@ struct AttentionEmitter {
       Vals acc;
       for (int r = 0; r < height; ++r)
         for (int c = 0; c < columns; ++c)
-          acc.push_back(fresh ? f(0, n) : e.b.CreateFMul(load_block(result, e.add(d, e.i64(r)), c), alpha[static_cast<size_t>(c)]));
-      acc = tile(acc, height, count, scores, [&](int r, Val j) { return scalar(values, e.add(e.mul(j, position), e.mul(e.add(d, e.i64(r)), feature))); });
+          acc.push_back(fresh
+                            ? f(0, n)
+                            : e.b.CreateFMul(load_block(result, e.add(d, e.i64(r)), c), alpha[static_cast<size_t>(c)]));
+      acc = tile(acc, height, count, scores, [&](int r, Val j) {
+        return scalar(values, e.add(e.mul(j, position), e.mul(e.add(d, e.i64(r)), feature)));
+      });
       for (int r = 0; r < height; ++r)
-        for (int c = 0; c < columns; ++c) e.store(DType::kF32, acc[static_cast<size_t>(r * columns + c)], in_block(result, e.add(d, e.i64(r)), c));
+        for (int c = 0; c < columns; ++c)
+          e.store(DType::kF32, acc[static_cast<size_t>(r * columns + c)], in_block(result, e.add(d, e.i64(r)), c));
       return Vals{};
     });
     return next;
@@ -259,17 +273,20 @@ struct AttentionEmitter {
       for (int64_t i = 0; i < p.value_depth; ++i)
         for (int c = 0; c < columns; ++c) e.store(DType::kF32, f(0, n), in_block(result, e.i64(i), c));
       Val whole = e.mul(e.div(all, e.i64(key_block)), key_block);
-      state = e.loop(e.i64(0), whole, key_block, state, [&](Val from, const Vals& s) { return keys(first, from, e.i64(key_block), s, false); });
+      state = e.loop(e.i64(0), whole, key_block, state,
+                     [&](Val from, const Vals& s) { return keys(first, from, e.i64(key_block), s, false); });
       const bool rest = !known || *known % key_block != 0;
       if (rest)
         state = e.if_else(
-            e.b.CreateICmpSLT(whole, all), [&] { return keys(first, whole, known ? e.i64(*known % key_block) : e.sub(all, whole), state, false); },
+            e.b.CreateICmpSLT(whole, all),
+            [&] { return keys(first, whole, known ? e.i64(*known % key_block) : e.sub(all, whole), state, false); },
             [&] { return state; });
     }
     Vals factor;
     for (size_t c = 0; c < width; ++c) {
       factor.push_back(e.b.CreateFDiv(f(1, n), state[width + c]));
-      if (p.causal) factor[c] = e.b.CreateSelect(sees(first, static_cast<int>(c), e.i64(0)), factor[c], f(0, n));  // sees nothing
+      if (p.causal)
+        factor[c] = e.b.CreateSelect(sees(first, static_cast<int>(c), e.i64(0)), factor[c], f(0, n));  // sees nothing
     }
     unpack(first, factor);
   }
@@ -282,19 +299,25 @@ struct AttentionEmitter {
       const auto row = [&](int i, const std::function<void(Val)>& put) {
         Val query = e.add(first, e.i64(int64_t{column} * n + i));
         const auto body = [&] { put(element(out, e.mul(query, stride))); };
-        if (all) body();
-        else e.if_then(e.b.CreateICmpSLT(query, limit), body);
+        if (all)
+          body();
+        else
+          e.if_then(e.b.CreateICmpSLT(query, limit), body);
       };
       Val scale = factor[static_cast<size_t>(column)];
       e.for_each(e.i64(0), e.i64(whole), n, [&](Val d) {
         Vals t;
         for (int i = 0; i < n; ++i) t.push_back(e.b.CreateFMul(load_block(result, e.add(d, e.i64(i)), column), scale));
         t = transpose_tile(e, t);
-        for (int i = 0; i < n; ++i) row(i, [&](Val to) { e.store(DType::kF32, t[static_cast<size_t>(i)], element(to, d)); });
+        for (int i = 0; i < n; ++i)
+          row(i, [&](Val to) { e.store(DType::kF32, t[static_cast<size_t>(i)], element(to, d)); });
       });
       e.for_each(e.i64(whole), e.i64(p.value_depth), 1, [&](Val d) {
         Val t = e.b.CreateFMul(load_block(result, d, column), scale);
-        for (int i = 0; i < n; ++i) row(i, [&](Val to) { e.store(DType::kF32, e.b.CreateExtractElement(t, static_cast<uint64_t>(i)), element(to, d)); });
+        for (int i = 0; i < n; ++i)
+          row(i, [&](Val to) {
+            e.store(DType::kF32, e.b.CreateExtractElement(t, static_cast<uint64_t>(i)), element(to, d));
+          });
       });
     };
     for (int column = 0; column < columns; ++column) {
@@ -330,7 +353,8 @@ struct AttentionEmitter {
         Val at = e.add(i, e.i64(int64_t{u} * n));
         Val s = e.b.CreateFMul(e.load(DType::kF32, element(scores, at), lanes, active), f(p.scale, lanes));
         if (row) {
-          Val bias = p.mask.feature.equals(0) ? e.splat(scalar(row, e.i64(0)), lanes) : e.load(DType::kF32, element(row, at), lanes, active);
+          Val bias = p.mask.feature.equals(0) ? e.splat(scalar(row, e.i64(0)), lanes)
+                                              : e.load(DType::kF32, element(row, at), lanes, active);
           s = e.b.CreateFAdd(s, bias);
         }
         e.store(DType::kF32, s, element(scores, at), active);
@@ -373,7 +397,8 @@ struct AttentionEmitter {
           Val x = e.splat(scalar(line, d), lanes);
           Val from = element(k, e.add(e.mul(d, e.dim(p.k.feature)), i));
           for (int u = 0; u < vectors; ++u)
-            next.push_back(e.fma(x, e.load(DType::kF32, e.at(from, int64_t{u} * n * 4), lanes, active), a[static_cast<size_t>(u)]));
+            next.push_back(e.fma(x, e.load(DType::kF32, e.at(from, int64_t{u} * n * 4), lanes, active),
+                                 a[static_cast<size_t>(u)]));
           return next;
         });
         for (int u = 0; u < vectors; ++u)
@@ -400,7 +425,8 @@ struct AttentionEmitter {
               e.load(DType::kF32, element(key, e.i64(i * n)), n));
         if (rest && e.target.masked_access) {
           Val active = e.lane_mask(e.i64(rest), n);
-          use(e.load(DType::kF32, element(line, e.i64(whole * n)), n, active), e.load(DType::kF32, element(key, e.i64(whole * n)), n, active));
+          use(e.load(DType::kF32, element(line, e.i64(whole * n)), n, active),
+              e.load(DType::kF32, element(key, e.i64(whole * n)), n, active));
         } else {
           if (!acc) acc = f(0, n);
           for (int64_t i = 0; i < rest; ++i) {
@@ -447,13 +473,15 @@ struct AttentionEmitter {
         return next;
       };
       Val whole = e.mul(e.div(count, e.i64(steps)), steps);
-      Vals acc = e.loop(e.i64(0), whole, steps, Vals(width * static_cast<size_t>(steps), f(0, lanes)), [&](Val j, const Vals& a) { return add(j, a, steps); });
+      Vals acc = e.loop(e.i64(0), whole, steps, Vals(width * static_cast<size_t>(steps), f(0, lanes)),
+                        [&](Val j, const Vals& a) { return add(j, a, steps); });
       acc = e.loop(whole, count, 1, acc, [&](Val j, const Vals& a) { return add(j, a, 1); });
       for (size_t c = 0; c < width; ++c) {
         Vals parts;
         for (int s = 0; s < steps; ++s) parts.push_back(acc[static_cast<size_t>(s) * width + c]);
         Val r = join_pairs(parts, [&](Val a, Val b) { return e.b.CreateFAdd(a, b); });
-        e.store(DType::kF32, e.b.CreateFMul(r, e.splat(factor, lanes)), element(to, e.i64(at + static_cast<int64_t>(c) * n)), active);
+        e.store(DType::kF32, e.b.CreateFMul(r, e.splat(factor, lanes)),
+                element(to, e.i64(at + static_cast<int64_t>(c) * n)), active);
       }
     };
     int64_t at = 0;
@@ -481,11 +509,13 @@ Status lower_attention(Lowering& lowering, const Node& node) {
   const ValueId q = node.inputs[0], k = node.inputs[1], v = node.inputs[2], out = node.outputs[0];
   const bool has_mask = node.inputs.size() > 3 && node.inputs[3] != kNoId;
   if (lowering.dtype(q) != DType::kF32)
-    return fail(Code::kUnsupported, "attention in " + std::string(dtype_name(lowering.dtype(q))) + " is not generated yet");
+    return fail(Code::kUnsupported,
+                "attention in " + std::string(dtype_name(lowering.dtype(q))) + " is not generated yet");
   if (!node.epilogue.empty()) return fail(Code::kUnsupported, "attention takes no epilogue");
   const Shape &qs = lowering.shape(q), &ks = lowering.shape(k), &vs = lowering.shape(v);
   const size_t head = op.heads_last ? 2 : 1, position = op.heads_last ? 1 : 2;
-  if (!qs[3].is_const() || !vs[3].is_const()) return fail(Code::kUnsupported, "the depth of a head must be known at build time");
+  if (!qs[3].is_const() || !vs[3].is_const())
+    return fail(Code::kUnsupported, "the depth of a head must be known at build time");
 
   Problem p;
   p.batch = qs[0];
@@ -510,7 +540,8 @@ Status lower_attention(Lowering& lowering, const Node& node) {
     for (size_t d = 0; d < m.size(); ++d)
       if (!m[d].equals(1)) s[4 - m.size() + d] = r[d];
     p.mask = {s[0], s[1], s[2], s[3]};
-    if (s[3].equals(0) && !s[2].equals(0) && !p.keys.equals(1)) return fail(Code::kUnsupported, "a mask that varies by query but not by key");
+    if (s[3].equals(0) && !s[2].equals(0) && !p.keys.equals(1))
+      return fail(Code::kUnsupported, "a mask that varies by query but not by key");
   }
 
   const bool few = lowering.typical(p.queries) <= kFewQueries;
@@ -522,7 +553,8 @@ Status lower_attention(Lowering& lowering, const Node& node) {
   const std::vector<Dim> grid{p.batch, p.heads, few ? p.queries : ceil_div(p.queries, block)};
   std::vector<Dim> dims = grid;
   dims.insert(dims.end(), {p.key_heads, p.queries, p.keys});
-  for (const Strides* s : {&p.q, &p.k, &p.v, &p.out, &p.mask}) dims.insert(dims.end(), {s->batch, s->head, s->position, s->feature});
+  for (const Strides* s : {&p.q, &p.k, &p.v, &p.out, &p.mask})
+    dims.insert(dims.end(), {s->batch, s->head, s->position, s->feature});
   call.scalars = Lowering::symbolic(dims);
   call.tasks = product(grid);
   call.kernel = lowering.kernel("attention", call.scalars, [&](Emitter& e) {
@@ -531,8 +563,10 @@ Status lower_attention(Lowering& lowering, const Node& node) {
     call.scratch_bytes = few ? (p.keys + width) * 4 : Dim(a.scratch_bytes());
     for_tasks(e, grid, [&](const Vals& at) {
       a.head(at[0], at[1]);
-      if (few) a.single(at[2]);
-      else a.query_block(e.mul(at[2], block));
+      if (few)
+        a.single(at[2]);
+      else
+        a.query_block(e.mul(at[2], block));
     });
     e.ret();
   });

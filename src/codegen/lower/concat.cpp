@@ -37,7 +37,8 @@ Status lower_concat(Lowering& lowering, const Node& node) {
     return {};
   }
   const int64_t row_bytes = bytes * lowering.typical(width), total = row_bytes * lowering.typical(rows);
-  if (parts.size() > kMostInputs || (total > kSmallBytes && lowering.typical(rows) < 4 * lowering.options.threads_hint)) {
+  if (parts.size() > kMostInputs ||
+      (total > kSmallBytes && lowering.typical(rows) < 4 * lowering.options.threads_hint)) {
     for (const Part& p : parts) {
       StridedCopy copy;
       copy.bytes = bytes;
@@ -64,7 +65,8 @@ Status lower_concat(Lowering& lowering, const Node& node) {
       Val to = e.at(e.buf(static_cast<int>(parts.size())), e.mul(e.mul(row, e.dim(width)), bytes));
       for (size_t i = 0; i < parts.size(); ++i) {
         Val w = e.dim(parts[i].width);
-        emit_copy(e, e.at(to, e.mul(e.dim(parts[i].offset), bytes)), e.at(e.buf(static_cast<int>(i)), e.mul(e.mul(row, w), bytes)), w, bytes);
+        emit_copy(e, e.at(to, e.mul(e.dim(parts[i].offset), bytes)),
+                  e.at(e.buf(static_cast<int>(i)), e.mul(e.mul(row, w), bytes)), w, bytes);
       }
     });
     e.ret();

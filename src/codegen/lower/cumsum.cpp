@@ -14,7 +14,8 @@ Status lower_cumsum(Lowering& lowering, const Node& node) {
   const DType type = lowering.dtype(in);
   const auto axes = integers_of(lowering.graph.info(node.inputs[1]));
   if (!axes || axes->size() != 1) return fail(Code::kUnsupported, "the axis must be a constant");
-  if (!Numeric::supports(type)) return fail(Code::kUnsupported, "running sums of " + std::string(dtype_name(type)) + " are not generated yet");
+  if (!Numeric::supports(type))
+    return fail(Code::kUnsupported, "running sums of " + std::string(dtype_name(type)) + " are not generated yet");
   const int64_t axis = (*axes)[0] < 0 ? (*axes)[0] + static_cast<int64_t>(x.size()) : (*axes)[0];
   const Dim outer = product(Shape(x.begin(), x.begin() + axis)), inner = product(Shape(x.begin() + axis + 1, x.end()));
   const Dim& length = x[static_cast<size_t>(axis)];
@@ -40,8 +41,10 @@ Status lower_cumsum(Lowering& lowering, const Node& node) {
         });
       });
     };
-    if (small) for_nest(e, grid, task);
-    else for_tasks(e, grid, task);
+    if (small)
+      for_nest(e, grid, task);
+    else
+      for_tasks(e, grid, task);
     e.ret();
   });
   return lowering.call(node, std::move(call));

@@ -16,7 +16,8 @@ Status lower_expand(Lowering& lowering, const Node& node) {
     const size_t lead = y.size() - x.size();
     const bool repeats = d < lead || (x[d - lead].equals(1) && !y[d].equals(1));
     if (!repeats && !(x[d - lead] == y[d]))
-      return fail(Code::kUnsupported, "whether dimension " + x[d - lead].str() + " repeats to " + y[d].str() + " is not known at build time");
+      return fail(Code::kUnsupported, "whether dimension " + x[d - lead].str() + " repeats to " + y[d].str() +
+                                          " is not known at build time");
     copy.axes.push_back({y[d], repeats ? Dim(0) : from[d - lead], to[d]});
   }
   copy.simplify();

@@ -22,7 +22,8 @@ Status lower_gather(Lowering& lowering, const Node& node) {
   if (constant && constant->count() == 1) {
     const int64_t given = constant->i64_at(0);
     if (extent.is_const() && (given >= extent.value() || given < -extent.value()))
-      return fail(Code::kUsage, "index " + std::to_string(given) + " is out of range for a dimension of " + extent.str());
+      return fail(Code::kUsage,
+                  "index " + std::to_string(given) + " is out of range for a dimension of " + extent.str());
     StridedCopy copy;
     copy.bytes = bytes;
     copy.in_offset = (given < 0 ? extent + given : Dim(given)) * inner;
@@ -55,7 +56,8 @@ Status lower_gather(Lowering& lowering, const Node& node) {
       Val target = e.at(e.buf(2), e.mul(e.mul(e.mul(o, n), size), bytes));
       e.for_each(from, to, 1, [&](Val i) {
         Val index = load_index(e, index_type, e.at(e.buf(1), e.mul(i, index_bytes)), limit);
-        emit_copy(e, e.at(target, e.mul(e.mul(i, size), bytes)), e.at(source, e.mul(e.mul(index, size), bytes)), size, bytes);
+        emit_copy(e, e.at(target, e.mul(e.mul(i, size), bytes)), e.at(source, e.mul(e.mul(index, size), bytes)), size,
+                  bytes);
       });
     };
     if (grid.size() == 1)

@@ -39,11 +39,14 @@ Status lower_gather_elements(Lowering& lowering, const Node& node) {
         Val index = load_index(e, index_type, e.at(e.buf(1), e.mul(place, dtype_bits(index_type) / 8)), limit);
         Val from = e.add(base, e.mul(index, e.dim(strides[axis])));
         if (axis + 1 != y.size()) from = e.add(from, i);
-        e.store(bits_type(bytes), e.load(bits_type(bytes), e.at(e.buf(0), e.mul(from, bytes))), e.at(e.buf(2), e.mul(place, bytes)));
+        e.store(bits_type(bytes), e.load(bits_type(bytes), e.at(e.buf(0), e.mul(from, bytes))),
+                e.at(e.buf(2), e.mul(place, bytes)));
       });
     };
-    if (small) for_nest(e, grid, task);
-    else for_tasks(e, grid, task);
+    if (small)
+      for_nest(e, grid, task);
+    else
+      for_tasks(e, grid, task);
     e.ret();
   });
   return lowering.call(node, std::move(call));

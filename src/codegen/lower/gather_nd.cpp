@@ -14,8 +14,10 @@ Status lower_gather_nd(Lowering& lowering, const Node& node) {
   const DType index_type = lowering.dtype(indices);
   const int64_t depth = t.back().value(), shared = op.batch_dims;
   const auto strides = row_strides(x);
-  const Dim batch = product(Shape(t.begin(), t.begin() + shared)), tuples = product(Shape(t.begin() + shared, t.end() - 1));
-  const Dim batch_stride = product(Shape(x.begin() + shared, x.end())), slice = product(Shape(x.begin() + shared + depth, x.end()));
+  const Dim batch = product(Shape(t.begin(), t.begin() + shared)),
+            tuples = product(Shape(t.begin() + shared, t.end() - 1));
+  const Dim batch_stride = product(Shape(x.begin() + shared, x.end())),
+            slice = product(Shape(x.begin() + shared + depth, x.end()));
   const int64_t slice_bytes = std::max<int64_t>(1, bytes * lowering.typical(slice));
   const bool small = slice_bytes * lowering.typical(batch * tuples) <= kSmallBytes;
   const int64_t per_task = std::max<int64_t>(1, kSmallBytes / slice_bytes);
@@ -34,14 +36,18 @@ Status lower_gather_nd(Lowering& lowering, const Node& node) {
         Val tuple = e.add(e.mul(at[0], n), i), from = e.mul(at[0], e.dim(batch_stride));
         for (int64_t k = 0; k < depth; ++k) {
           const auto d = static_cast<size_t>(shared + k);
-          Val index = load_index(e, index_type, e.at(e.buf(1), e.mul(e.add(e.mul(tuple, depth), e.i64(k)), dtype_bits(index_type) / 8)), e.dim(x[d]));
+          Val index = load_index(
+              e, index_type, e.at(e.buf(1), e.mul(e.add(e.mul(tuple, depth), e.i64(k)), dtype_bits(index_type) / 8)),
+              e.dim(x[d]));
           from = e.add(from, e.mul(index, e.dim(strides[d])));
         }
         emit_copy(e, e.at(e.buf(2), e.mul(e.mul(tuple, size), bytes)), e.at(e.buf(0), e.mul(from, bytes)), size, bytes);
       });
     };
-    if (small) for_nest(e, grid, task);
-    else for_tasks(e, grid, task);
+    if (small)
+      for_nest(e, grid, task);
+    else
+      for_tasks(e, grid, task);
     e.ret();
   });
   return lowering.call(node, std::move(call));

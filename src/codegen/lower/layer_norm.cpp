@@ -24,7 +24,9 @@ struct NormEmitter {
   bool has_scale, has_bias;
   int unroll;
 
-  Val load(int buffer, Val index, int n, Val mask) { return num.load(e.at(e.buf(buffer), e.mul(index, num.bytes())), n, mask); }
+  Val load(int buffer, Val index, int n, Val mask) {
+    return num.load(e.at(e.buf(buffer), e.mul(index, num.bytes())), n, mask);
+  }
 
   /// Sum over the row of f(x).
   Val sum(Val base, Val length, const std::function<Val(Val acc, Val x, int lanes, Val mask)>& f) {
@@ -52,7 +54,8 @@ struct NormEmitter {
     Val inverse = e.b.CreateFDiv(num.constant(1, 1), num.from_index(length));
     Val mean = nullptr, mean_n = nullptr;
     if (!rms) {
-      mean = e.b.CreateFMul(sum(base, length, [&](Val acc, Val x, int, Val) { return e.b.CreateFAdd(acc, x); }), inverse);
+      mean =
+          e.b.CreateFMul(sum(base, length, [&](Val acc, Val x, int, Val) { return e.b.CreateFAdd(acc, x); }), inverse);
       mean_n = e.splat(mean, n);
     }
     Val square = sum(base, length, [&](Val acc, Val x, int lanes, Val mask) {
@@ -67,9 +70,12 @@ struct NormEmitter {
       Val x = load(0, e.add(base, at), lanes, mask);
       Val d = rms ? x : e.b.CreateFSub(x, lanes == 1 ? mean : mean_n);
       Val v = e.b.CreateFMul(d, lanes == 1 ? factor : factor_n);
-      if (has_scale && has_bias) v = e.fma(v, load(2, at, lanes, mask), load(3, at, lanes, mask));
-      else if (has_scale) v = e.b.CreateFMul(v, load(2, at, lanes, mask));
-      else if (has_bias) v = e.b.CreateFAdd(v, load(3, at, lanes, mask));
+      if (has_scale && has_bias)
+        v = e.fma(v, load(2, at, lanes, mask), load(3, at, lanes, mask));
+      else if (has_scale)
+        v = e.b.CreateFMul(v, load(2, at, lanes, mask));
+      else if (has_bias)
+        v = e.b.CreateFAdd(v, load(3, at, lanes, mask));
       if (epilogue.empty()) return num.store(v, e.at(e.buf(1), e.mul(e.add(base, at), num.bytes())), mask);
       v = epilogue.apply(e, 4, v, line, column, lanes, mask);
       e.store(epilogue.result(), v, e.at(e.buf(1), e.mul(e.add(base, at), dtype_bits(epilogue.result()) / 8)), mask);
@@ -103,7 +109,8 @@ Status lower_layer_norm(Lowering& lowering, const Node& node) {
     if (given(i) && !(product(lowering.shape(node.inputs[i])) == product(Shape(x.begin() + op.axis, x.end()))))
       return fail(Code::kUnsupported, "scale and bias must have the normalised shape");
 
-  const Dim rows = product(Shape(x.begin(), x.begin() + op.axis)), length = product(Shape(x.begin() + op.axis, x.end()));
+  const Dim rows = product(Shape(x.begin(), x.begin() + op.axis)),
+            length = product(Shape(x.begin() + op.axis, x.end()));
   if (product(x).equals(0)) return {};
   Epilogue epilogue(lowering, node);
   const Dim& columns = x.back();

@@ -15,7 +15,8 @@ Status lower_non_max_suppression(Lowering& lowering, const Node& node) {
   call.defines = {lowering.shape(node.outputs[0])[0].symbol_name()};
   call.grows = {call.buffers[5]};
   call.scratch_bytes = scores[2] * Dim(8);
-  call.kernel = lowering.longtail_kernel("lathe_non_max_suppression", call.scalars, {scores[0], scores[1], scores[2], op.center_point_box ? 1 : 0});
+  call.kernel = lowering.longtail_kernel("lathe_non_max_suppression", call.scalars,
+                                         {scores[0], scores[1], scores[2], op.center_point_box ? 1 : 0});
   return lowering.call(node, std::move(call));
 }
 

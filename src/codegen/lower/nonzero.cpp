@@ -13,7 +13,8 @@ Status lower_nonzero(Lowering& lowering, const Node& node) {
   const DType type = lowering.dtype(in);
   LATHE_TRY(const int bytes, element_bytes(type));
   const bool real = dtype_info(type).is_float && type != DType::kBF16 && dtype_bits(type) >= 16;
-  if (dtype_info(type).is_float && !real && type != DType::kBF16) return fail(Code::kUnsupported, "zeros of " + std::string(dtype_name(type)) + " are not generated yet");
+  if (dtype_info(type).is_float && !real && type != DType::kBF16)
+    return fail(Code::kUnsupported, "zeros of " + std::string(dtype_name(type)) + " are not generated yet");
   std::vector<Dim> dims(x.begin(), x.end());
   const Dim total = product(x);
   dims.push_back(total);
@@ -30,7 +31,9 @@ Status lower_nonzero(Lowering& lowering, const Node& node) {
       return e.b.CreateICmpNE(v, llvm::Constant::getNullValue(v->getType()));
     };
     Val n = e.dim(total);
-    Val count = e.loop(e.i64(0), n, 1, {e.i64(0)}, [&](Val i, const Vals& a) { return Vals{e.add(a[0], e.b.CreateZExt(found(i), e.b.getInt64Ty()))}; })[0];
+    Val count = e.loop(e.i64(0), n, 1, {e.i64(0)}, [&](Val i, const Vals& a) {
+      return Vals{e.add(a[0], e.b.CreateZExt(found(i), e.b.getInt64Ty()))};
+    })[0];
     e.b.CreateStore(count, e.symbol_slot(0));
     Val to = e.grow(1, e.imax(e.mul(count, std::max<int64_t>(1, 8 * static_cast<int64_t>(x.size()))), e.i64(8)));
     e.fault_if(e.b.CreateIsNull(to), LATHE_FAULT_MEMORY);

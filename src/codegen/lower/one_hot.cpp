@@ -13,8 +13,11 @@ Status lower_one_hot(Lowering& lowering, const Node& node) {
   const Shape& y = lowering.shape(out);
   LATHE_TRY(const int bytes, element_bytes(lowering.dtype(values)));
   const DType index_type = lowering.dtype(indices);
-  if (!Numeric::supports(index_type)) return fail(Code::kUnsupported, "indices of type " + std::string(dtype_name(index_type)) + " are not generated yet");
-  const Dim outer = product(Shape(y.begin(), y.begin() + op.axis)), inner = product(Shape(y.begin() + op.axis + 1, y.end()));
+  if (!Numeric::supports(index_type))
+    return fail(Code::kUnsupported,
+                "indices of type " + std::string(dtype_name(index_type)) + " are not generated yet");
+  const Dim outer = product(Shape(y.begin(), y.begin() + op.axis)),
+            inner = product(Shape(y.begin() + op.axis + 1, y.end()));
   const Dim& depth = y[static_cast<size_t>(op.axis)];
   if (!lowering.value(node.inputs[1]).constant && !content_of(lowering.graph.info(node.inputs[1])))
     return fail(Code::kUnsupported, "the depth of a one-hot encoding must be known when shapes are");
@@ -36,18 +39,22 @@ Status lower_one_hot(Lowering& lowering, const Node& node) {
         Val index = num.load(e.at(e.buf(0), e.mul(e.add(e.mul(at[0], size), i), num.bytes())), 1);
         Val whole = e.b.getTrue();
         if (num.fp()) {  // only an integer can be an index
-          Val converted = e.b.CreateIntrinsic(llvm::Intrinsic::fptosi_sat, {e.b.getInt64Ty(), index->getType()}, {index});
+          Val converted =
+              e.b.CreateIntrinsic(llvm::Intrinsic::fptosi_sat, {e.b.getInt64Ty(), index->getType()}, {index});
           whole = e.b.CreateFCmpOEQ(e.b.CreateSIToFP(converted, index->getType()), index);
           index = converted;
         } else {
           index = e.b.CreateIntCast(index, e.b.getInt64Ty(), num.is_signed());
         }
         index = e.b.CreateSelect(e.b.CreateICmpSLT(index, e.i64(0)), e.b.CreateAdd(index, count), index);
-        e.if_then(e.b.CreateAnd(whole, e.b.CreateICmpULT(index, count)), [&] { e.store(type, on, e.at(to, e.mul(e.add(e.mul(index, size), i), bytes))); });
+        e.if_then(e.b.CreateAnd(whole, e.b.CreateICmpULT(index, count)),
+                  [&] { e.store(type, on, e.at(to, e.mul(e.add(e.mul(index, size), i), bytes))); });
       });
     };
-    if (small) for_nest(e, grid, task);
-    else for_tasks(e, grid, task);
+    if (small)
+      for_nest(e, grid, task);
+    else
+      for_tasks(e, grid, task);
     e.ret();
   });
   return lowering.call(node, std::move(call));

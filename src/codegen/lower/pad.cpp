@@ -46,20 +46,26 @@ struct PadEmitter {
     Val in = e.dim(a.in_stride), out = e.dim(a.out_stride);
     const bool last = d + 1 == axes.size();
     if (mode != "constant" && !a.whole()) {
-      e.for_each(e.i64(0), e.dim(a.out), 1, [&](Val i) { level(d + 1, element(to, e.mul(i, out)), element(from, e.mul(source(a, i), in))); });
+      e.for_each(e.i64(0), e.dim(a.out), 1,
+                 [&](Val i) { level(d + 1, element(to, e.mul(i, out)), element(from, e.mul(source(a, i), in))); });
       return;
     }
     Val before = e.dim(a.before), copied = e.dim(a.copied);
     if (!a.before.equals(0)) emit_fill(e, to, fill, e.mul(before, out), bytes);
     from = element(from, e.mul(e.dim(a.skip), in));
     to = element(to, e.mul(before, out));
-    if (last) emit_copy(e, to, from, copied, bytes);
-    else e.for_each(e.i64(0), copied, 1, [&](Val i) { level(d + 1, element(to, e.mul(i, out)), element(from, e.mul(i, in))); });
+    if (last)
+      emit_copy(e, to, from, copied, bytes);
+    else
+      e.for_each(e.i64(0), copied, 1,
+                 [&](Val i) { level(d + 1, element(to, e.mul(i, out)), element(from, e.mul(i, in))); });
     after(a, element(to, e.mul(copied, out)));
   }
   void after(const PadAxis& a, Val to) {
     const Dim rest = a.out - a.before - a.copied;
-    if (!rest.equals(0)) emit_fill(e, to, fill, e.mul(e.sub(e.sub(e.dim(a.out), e.dim(a.before)), e.dim(a.copied)), e.dim(a.out_stride)), bytes);
+    if (!rest.equals(0))
+      emit_fill(e, to, fill, e.mul(e.sub(e.sub(e.dim(a.out), e.dim(a.before)), e.dim(a.copied)), e.dim(a.out_stride)),
+                bytes);
   }
 };
 
@@ -102,11 +108,13 @@ Status lower_pad(Lowering& lowering, const Node& node) {
   // Tasks: the outermost dimensions, until a task is small enough.
   const int64_t total = bytes * lowering.typical(product(y));
   size_t split = 0;
-  for (int64_t unit = total; split + 1 < axes.size() && unit > kSmallBytes; ++split) unit /= std::max<int64_t>(1, lowering.typical(axes[split].out));
+  for (int64_t unit = total; split + 1 < axes.size() && unit > kSmallBytes; ++split)
+    unit /= std::max<int64_t>(1, lowering.typical(axes[split].out));
   std::vector<Dim> grid{1};
   for (size_t d = 0; d < split; ++d) grid.push_back(axes[d].out);
   std::vector<Dim> dims;
-  for (const PadAxis& a : axes) dims.insert(dims.end(), {a.before, a.copied, a.skip, a.out, a.in, a.pad, a.in_stride, a.out_stride});
+  for (const PadAxis& a : axes)
+    dims.insert(dims.end(), {a.before, a.copied, a.skip, a.out, a.in, a.pad, a.in_stride, a.out_stride});
   Call call;
   call.scalars = Lowering::symbolic(dims);
   call.buffers = {lowering.buffer(in), lowering.buffer(out), has_value ? lowering.buffer(node.inputs[2]) : kNone};
@@ -121,7 +129,8 @@ Status lower_pad(Lowering& lowering, const Node& node) {
         const PadAxis& a = axes[d];
         Val i = task[d + 1];
         Val to_i = p.element(to, e.mul(i, e.dim(a.out_stride)));
-        if (op.mode != "constant") return descend(d + 1, to_i, p.element(from, e.mul(a.whole() ? i : p.source(a, i), e.dim(a.in_stride))));
+        if (op.mode != "constant")
+          return descend(d + 1, to_i, p.element(from, e.mul(a.whole() ? i : p.source(a, i), e.dim(a.in_stride))));
         Val at = e.sub(i, e.dim(a.before));
         e.if_else(
             e.b.CreateICmpULT(at, e.dim(a.copied)),
@@ -132,7 +141,8 @@ Status lower_pad(Lowering& lowering, const Node& node) {
             [&] {
               // The part of this padding that is this task's.
               Val size = e.dim(axes[split - 1].out_stride), place = e.i64(0);
-              for (size_t k = d + 1; k < split; ++k) place = e.add(place, e.mul(task[k + 1], e.dim(axes[k].out_stride)));
+              for (size_t k = d + 1; k < split; ++k)
+                place = e.add(place, e.mul(task[k + 1], e.dim(axes[k].out_stride)));
               emit_fill(e, p.element(to_i, place), p.fill, size, bytes);
               return Vals{};
             });

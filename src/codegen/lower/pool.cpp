@@ -33,8 +33,8 @@ struct PoolEmitter {
   bool out_wide = false;
 
   // of the output row
-  Val source = nullptr;  ///< the image
-  Val target = nullptr;  ///< the output row
+  Val source = nullptr;     ///< the image
+  Val target = nullptr;     ///< the output row
   Val row_index = nullptr;  ///< of the output row's first pixel
   Taps taps{};
   Val first_row = nullptr;
@@ -114,12 +114,14 @@ struct PoolEmitter {
       const Vals sums = e.loop(taps.lo, taps.hi, 1, Vals(loaded.size(), start(n)), [&](Val ty, const Vals& a) {
         Vals next;
         for (size_t i = 0; i < loaded.size(); ++i)
-          next.push_back(combine(a[i], num.load(input(ty, e.add(first, e.i64(static_cast<int64_t>(loaded[i]))), c), n, mask)));
+          next.push_back(
+              combine(a[i], num.load(input(ty, e.add(first, e.i64(static_cast<int64_t>(loaded[i]))), c), n, mask)));
         return next;
       });
       Vals level(span, nullptr);
       for (size_t i = 0; i < loaded.size(); ++i) level[loaded[i]] = sums[i];
-      const Vals results = max && columns.stride == 1 && columns.dilation == 1 ? running(level, outputs) : windows(level, outputs);
+      const Vals results =
+          max && columns.stride == 1 && columns.dilation == 1 ? running(level, outputs) : windows(level, outputs);
       for (int o = 0; o < outputs; ++o) {
         Val v = results[static_cast<size_t>(o)];
         finish(v ? v : start(n), e.add(x, e.i64(o)), c, n, mask, e.i64(counts[static_cast<size_t>(o)]));
@@ -146,7 +148,8 @@ struct PoolEmitter {
     for (; 2 * w <= kernel; w *= 2)
       for (size_t i = 0; i + w < column.size(); ++i) column[i] = both(column[i], column[i + w]);
     Vals r;
-    for (size_t o = 0; o < static_cast<size_t>(outputs); ++o) r.push_back(w == kernel ? column[o] : both(column[o], column[o + kernel - w]));
+    for (size_t o = 0; o < static_cast<size_t>(outputs); ++o)
+      r.push_back(w == kernel ? column[o] : both(column[o], column[o + kernel - w]));
     return r;
   }
 
@@ -164,15 +167,21 @@ struct PoolEmitter {
       std::vector<Span> spans;
       for (int64_t x = 0; x < *out;) {
         const int k = static_cast<int>(std::min<int64_t>(n, *out - x));
-        const bool edge = x * columns.stride - columns.pad < 0 || (x + k - 1) * columns.stride - columns.pad + columns.reach() >= *in;
-        if (!edge && !spans.empty() && !spans.back().edge && spans.back().outputs == k) ++spans.back().tiles;
-        else spans.push_back({x, 1, k, edge});
+        const bool edge =
+            x * columns.stride - columns.pad < 0 || (x + k - 1) * columns.stride - columns.pad + columns.reach() >= *in;
+        if (!edge && !spans.empty() && !spans.back().edge && spans.back().outputs == k)
+          ++spans.back().tiles;
+        else
+          spans.push_back({x, 1, k, edge});
         x += k;
       }
       if (spans.size() <= kMostSpans) {
         for (const Span& s : spans) {
-          if (s.edge) tile(e.i64(s.x), s.x, s.outputs);
-          else e.for_each(e.i64(s.x), e.i64(s.x + s.tiles * s.outputs), s.outputs, [&](Val x) { tile(x, std::nullopt, s.outputs); });
+          if (s.edge)
+            tile(e.i64(s.x), s.x, s.outputs);
+          else
+            e.for_each(e.i64(s.x), e.i64(s.x + s.tiles * s.outputs), s.outputs,
+                       [&](Val x) { tile(x, std::nullopt, s.outputs); });
         }
         return;
       }
@@ -181,7 +190,8 @@ struct PoolEmitter {
     Val end = e.dim(columns.out);
     Val left = e.imin(e.i64(std::max<int64_t>(0, (columns.pad + columns.stride - 1) / columns.stride)), end);
     Val room = e.sub(e.dim(width), e.i64(columns.reach() + 1 - columns.pad));
-    Val inside = e.b.CreateSelect(e.b.CreateICmpSLT(room, e.i64(0)), e.i64(0), e.add(e.div(e.imax(room, e.i64(0)), e.i64(columns.stride)), e.i64(1)));
+    Val inside = e.b.CreateSelect(e.b.CreateICmpSLT(room, e.i64(0)), e.i64(0),
+                                  e.add(e.div(e.imax(room, e.i64(0)), e.i64(columns.stride)), e.i64(1)));
     Val right = e.imax(left, e.imin(inside, end));
     Val whole = e.sub(right, e.rem(e.sub(right, left), e.i64(n)));
     e.for_each(e.i64(0), left, 1, [&](Val x) { single(x); });
@@ -198,7 +208,9 @@ Status lower_pool(Lowering& lowering, const Node& node) {
   const Shape &x = lowering.shape(in), &y = lowering.shape(out);
   const DType type = lowering.dtype(in);
   const bool max = op.kind == "max";
-  if (x.size() != 4) return fail(Code::kUnsupported, "pooling over " + std::to_string(x.size() - 2) + " spatial dimensions is not generated yet");
+  if (x.size() != 4)
+    return fail(Code::kUnsupported,
+                "pooling over " + std::to_string(x.size() - 2) + " spatial dimensions is not generated yet");
   if (!Numeric::supports(type) || (!max && !Numeric::is_float(type)))
     return fail(Code::kUnsupported, op.kind + " pooling of " + std::string(dtype_name(type)) + " is not generated yet");
 
@@ -220,7 +232,8 @@ Status lower_pool(Lowering& lowering, const Node& node) {
   call.tasks = small ? Dim(1) : y[0] * y[1];
   int outputs = 0;
   call.kernel = lowering.kernel("pool", call.scalars, [&](Emitter& e) {
-    PoolEmitter p{e, {e, type}, epilogue, rows, columns, op.pads[2], op.pads[3], max, op.count_include_pad, width, channels, epilogue.result()};
+    PoolEmitter p{e,     {e, type}, epilogue,         rows, columns, op.pads[2], op.pads[3], max, op.count_include_pad,
+                  width, channels,  epilogue.result()};
     outputs = p.outputs_per_tile();
     const auto row = [&](const Vals& at) {
       Val image = e.mul(e.mul(e.mul(at[0], e.dim(x[1])), e.dim(width)), e.dim(channels));
@@ -232,8 +245,10 @@ Status lower_pool(Lowering& lowering, const Node& node) {
       p.row_count = max ? nullptr : p.counted(rows, p.first_row, e.dim(x[1]), op.pads[2], p.taps);
       p.row();
     };
-    if (small) for_nest(e, {y[0], y[1]}, row);
-    else for_tasks(e, {y[0], y[1]}, row);
+    if (small)
+      for_nest(e, {y[0], y[1]}, row);
+    else
+      for_tasks(e, {y[0], y[1]}, row);
     e.ret();
   });
   call.tactic = std::to_string(outputs) + "x1";

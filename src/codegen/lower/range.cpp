@@ -11,15 +11,18 @@ namespace lathe::codegen {
 Status lower_range(Lowering& lowering, const Node& node) {
   const ValueId out = node.outputs[0];
   const DType type = lowering.dtype(out);
-  if (!Numeric::supports(type)) return fail(Code::kUnsupported, "a range of " + std::string(dtype_name(type)) + " is not generated yet");
+  if (!Numeric::supports(type))
+    return fail(Code::kUnsupported, "a range of " + std::string(dtype_name(type)) + " is not generated yet");
   const Dim& length = lowering.shape(out)[0];
   // The length is either an expression of the shapes, or found by the kernel, which names it and makes the memory.
   const auto known = [&](size_t i) { return content_of(lowering.graph.info(node.inputs[i])).has_value(); };
   const auto step_size = integers_of(lowering.graph.info(node.inputs[2]));
-  const bool fresh = !length.is_const() && !(known(0) && known(1) && step_size && step_size->size() == 1 && (*step_size)[0] > 0);
+  const bool fresh =
+      !length.is_const() && !(known(0) && known(1) && step_size && step_size->size() == 1 && (*step_size)[0] > 0);
   Call call;
   if (!fresh) call.scalars = Lowering::symbolic({length});
-  call.buffers = {lowering.buffer(node.inputs[0]), lowering.buffer(node.inputs[1]), lowering.buffer(node.inputs[2]), lowering.buffer(out)};
+  call.buffers = {lowering.buffer(node.inputs[0]), lowering.buffer(node.inputs[1]), lowering.buffer(node.inputs[2]),
+                  lowering.buffer(out)};
   if (fresh) {
     call.defines = {length.symbol_name()};
     call.grows = {call.buffers[3]};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reductions. Dimensions are merged into alternating kept and reduced groups. Where the innermost group is reduced, the
-// rows form: vectors run along it and their lanes are summed at the end. Where it is kept, the columns form: vectors run
-// over outputs and the reduced groups are loops around them. The order of summation follows from the shape alone.
+// rows form: vectors run along it and their lanes are summed at the end. Where it is kept, the columns form: vectors
+// run over outputs and the reduced groups are loops around them. The order of summation follows from the shape alone.
 #include "ops/reduce.h"
 
 #include <algorithm>
@@ -22,7 +22,8 @@ struct Group {
 };
 
 enum class Kind : uint8_t { kSum, kMean, kMax, kMin, kProd, kSumSquare, kL1, kL2, kLogSum, kLogSumExp };
-constexpr std::array<std::string_view, 10> kKinds{"sum", "mean", "max", "min", "prod", "sum_square", "l1", "l2", "log_sum", "log_sum_exp"};
+constexpr std::array<std::string_view, 10> kKinds{"sum",        "mean", "max", "min",     "prod",
+                                                  "sum_square", "l1",   "l2",  "log_sum", "log_sum_exp"};
 
 struct ReduceEmitter {
   Emitter& e;
@@ -43,13 +44,19 @@ struct ReduceEmitter {
     if (pass == Pass::kTop) return num.max(x, acc);
     if (pass == Pass::kExpSum) return e.b.CreateFAdd(acc, e.exp(e.b.CreateFSub(x, top)));
     switch (kind) {
-      case Kind::kMax: return num.max(x, acc);
-      case Kind::kMin: return num.min(x, acc);
-      case Kind::kProd: return num.mul(acc, x);
+      case Kind::kMax:
+        return num.max(x, acc);
+      case Kind::kMin:
+        return num.min(x, acc);
+      case Kind::kProd:
+        return num.mul(acc, x);
       case Kind::kSumSquare:
-      case Kind::kL2: return num.muladd(x, x, acc);
-      case Kind::kL1: return num.add(acc, num.abs(x));
-      default: return num.add(acc, x);
+      case Kind::kL2:
+        return num.muladd(x, x, acc);
+      case Kind::kL1:
+        return num.add(acc, num.abs(x));
+      default:
+        return num.add(acc, x);
     }
   }
   Val join(Pass pass, Val a, Val b) {
@@ -61,7 +68,8 @@ struct ReduceEmitter {
   /// 0 where a maximum is infinite, so that exp(x - top) is right there too.
   Val finite(Val top, int n) {
     Val magnitude = num.abs(top);
-    return e.b.CreateSelect(e.b.CreateFCmpOEQ(magnitude, num.constant(std::numeric_limits<double>::infinity(), n)), num.constant(0, n), top);
+    return e.b.CreateSelect(e.b.CreateFCmpOEQ(magnitude, num.constant(std::numeric_limits<double>::infinity(), n)),
+                            num.constant(0, n), top);
   }
   Val finish(Val acc, Val top, int n) {
     switch (kind) {
@@ -72,10 +80,14 @@ struct ReduceEmitter {
         }
         return num.div(acc, e.splat(num.from_index(e.dim(count)), n));
       }
-      case Kind::kL2: return num.sqrt(acc);
-      case Kind::kLogSum: return e.log(acc);
-      case Kind::kLogSumExp: return e.b.CreateFAdd(e.log(acc), top);
-      default: return acc;
+      case Kind::kL2:
+        return num.sqrt(acc);
+      case Kind::kLogSum:
+        return e.log(acc);
+      case Kind::kLogSumExp:
+        return e.b.CreateFAdd(e.log(acc), top);
+      default:
+        return acc;
     }
   }
 
@@ -106,7 +118,8 @@ struct ReduceEmitter {
         Vals next = b;
         for (int u = 0; u < vectors; ++u) {
           const auto k = static_cast<size_t>(lanes == 1 && n > 1 ? unroll : u);
-          Val v = step(pass, b[k], load(e.add(e.add(at, i), e.i64(int64_t{u} * n)), lanes, mask), lanes == 1 ? top : tops);
+          Val v =
+              step(pass, b[k], load(e.add(e.add(at, i), e.i64(int64_t{u} * n)), lanes, mask), lanes == 1 ? top : tops);
           next[k] = mask ? e.b.CreateSelect(mask, v, b[k]) : v;
         }
         return next;
@@ -144,7 +157,8 @@ struct ReduceEmitter {
           Val line = e.add(at, e.mul(e.add(i, e.i64(r)), stride));
           for (size_t v = 0; v < width; ++v) {
             const size_t k = static_cast<size_t>(r) * width + v;
-            next[k] = step(pass, b[k], load(e.add(line, e.i64(static_cast<int64_t>(v) * n)), n, mask), tops.empty() ? nullptr : tops[v]);
+            next[k] = step(pass, b[k], load(e.add(line, e.i64(static_cast<int64_t>(v) * n)), n, mask),
+                           tops.empty() ? nullptr : tops[v]);
           }
         }
         return next;
@@ -185,7 +199,8 @@ Status lower_reduce(Lowering& lowering, const Node& node) {
   const bool logarithm = kind == Kind::kLogSum || kind == Kind::kLogSumExp;
   const bool single = type == DType::kF32 || type == DType::kF16 || type == DType::kBF16;
   if (!Numeric::supports(type) || (logarithm && !single) || (kind == Kind::kL2 && !Numeric::is_float(type)))
-    return fail(Code::kUnsupported, op.kind + " reduction of " + std::string(dtype_name(type)) + " is not generated yet");
+    return fail(Code::kUnsupported,
+                op.kind + " reduction of " + std::string(dtype_name(type)) + " is not generated yet");
   if (!node.epilogue.empty()) return fail(Code::kUnsupported, "a reduction takes no epilogue");
 
   // Alternating groups, outermost first.
@@ -200,8 +215,10 @@ Status lower_reduce(Lowering& lowering, const Node& node) {
     const bool reduced = std::find(op.axes.begin(), op.axes.end(), static_cast<int64_t>(d)) != op.axes.end();
     if (reduced) count = count * x[d];
     if (x[d].equals(1)) continue;
-    if (!parts.empty() && parts.back().reduced == reduced) parts.back().group = {parts.back().group.extent * x[d], strides[d]};
-    else parts.push_back({reduced, {x[d], strides[d]}});
+    if (!parts.empty() && parts.back().reduced == reduced)
+      parts.back().group = {parts.back().group.extent * x[d], strides[d]};
+    else
+      parts.push_back({reduced, {x[d], strides[d]}});
   }
   std::vector<Group> kept, loops;
   for (const Part& p : parts) (p.reduced ? loops : kept).push_back(p.group);
@@ -225,7 +242,8 @@ Status lower_reduce(Lowering& lowering, const Node& node) {
   const int vectors = inner_known ? static_cast<int>(std::clamp<int64_t>(*inner_known / lanes, 1, 4)) : 4;
   const int64_t block = int64_t{vectors} * lanes;
   const Dim blocks = ceil_div(inner.extent, block);
-  const std::vector<Dim> grid = rows ? std::vector<Dim>{ceil_div(outer_count, per_task)} : std::vector<Dim>{outer_count, blocks};
+  const std::vector<Dim> grid =
+      rows ? std::vector<Dim>{ceil_div(outer_count, per_task)} : std::vector<Dim>{outer_count, blocks};
 
   std::vector<Dim> dims{inner.extent, outer_count, count, blocks};
   for (const Group& g : kept) dims.insert(dims.end(), {g.extent, g.stride});
@@ -257,7 +275,8 @@ Status lower_reduce(Lowering& lowering, const Node& node) {
         const auto body = [&](Val column, int n_vectors, int n, Val mask) {
           const Vals v = r.columns(e.add(base, column), n_vectors, n, mask);
           for (int k = 0; k < n_vectors; ++k)
-            r.num.store(v[static_cast<size_t>(k)], target(e.add(e.add(e.mul(at[0], width), column), e.i64(int64_t{k} * n))), mask);
+            r.num.store(v[static_cast<size_t>(k)],
+                        target(e.add(e.add(e.mul(at[0], width), column), e.i64(int64_t{k} * n))), mask);
         };
         const auto piece = [&] {
           e.for_vectors(left, lanes, [&](Val i, int n, Val mask) { body(e.add(first, i), 1, n, mask); });
@@ -274,8 +293,10 @@ Status lower_reduce(Lowering& lowering, const Node& node) {
               return Vals{};
             });
       };
-      if (small) for_nest(e, {outer_count, blocks}, task);
-      else for_tasks(e, grid, task);
+      if (small)
+        for_nest(e, {outer_count, blocks}, task);
+      else
+        for_tasks(e, grid, task);
     }
     e.ret();
   });

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Resampling. Nearest: a table of input positions for each resized dimension, and copies of what lies inside them.
 // Otherwise one pass a dimension (the filters are separable): each output line is a weighted sum of input lines, whose
-// positions and weights are tables. Tables of dimensions known at build time are constants; others are made by a kernel.
+// positions and weights are tables. Tables of dimensions known at build time are constants; others are made by a
+// kernel.
 #include "ops/resize.h"
 
 #include <algorithm>
@@ -34,10 +35,12 @@ BufferId constant_table(Lowering& l, const std::vector<T>& values) {
 /// A table for a dimension that is known when the model runs.
 Status runtime_table(Lowering& l, const Node& node, const ops::Resize& op, double scale, Table& t) {
   const bool linear = op.mode == "linear";
-  const bool plain = op.coordinate == "half_pixel" || op.coordinate == "asymmetric" || op.coordinate == "pytorch_half_pixel" ||
-                     op.coordinate == "tf_half_pixel_for_nn" || op.coordinate == "align_corners";
+  const bool plain = op.coordinate == "half_pixel" || op.coordinate == "asymmetric" ||
+                     op.coordinate == "pytorch_half_pixel" || op.coordinate == "tf_half_pixel_for_nn" ||
+                     op.coordinate == "align_corners";
   if (!plain || op.antialias || op.exclude_outside || op.mode == "cubic")
-    return fail(Code::kUnsupported, "this resampling of the symbolic dimension " + t.in.str() + " is not generated yet; fix its size with --shape");
+    return fail(Code::kUnsupported, "this resampling of the symbolic dimension " + t.in.str() +
+                                        " is not generated yet; fix its size with --shape");
   t.taps = linear ? 2 : 1;
   t.index = l.temporary(t.out * Dim(4 * t.taps));
   if (linear) t.weight = l.temporary(t.out * Dim(4 * t.taps));
@@ -54,22 +57,30 @@ Status runtime_table(Lowering& l, const Node& node, const ops::Resize& op, doubl
       Val out = b.CreateFMul(f(scale), in);
       Val single = b.CreateFCmpOEQ(out, f(1));
       Val x = nullptr;
-      if (op.coordinate == "asymmetric") x = b.CreateFDiv(at, f(scale));
+      if (op.coordinate == "asymmetric")
+        x = b.CreateFDiv(at, f(scale));
       else if (op.coordinate == "align_corners")
-        x = b.CreateSelect(single, f(0), b.CreateFDiv(b.CreateFMul(at, b.CreateFSub(in, f(1))), b.CreateFSub(out, f(1))));
-      else x = b.CreateFDiv(b.CreateFAdd(at, f(0.5)), f(scale));
+        x = b.CreateSelect(single, f(0),
+                           b.CreateFDiv(b.CreateFMul(at, b.CreateFSub(in, f(1))), b.CreateFSub(out, f(1))));
+      else
+        x = b.CreateFDiv(b.CreateFAdd(at, f(0.5)), f(scale));
       if (op.coordinate == "half_pixel" || op.coordinate == "pytorch_half_pixel") x = b.CreateFSub(x, f(0.5));
       if (op.coordinate == "pytorch_half_pixel") x = b.CreateSelect(single, f(0), x);
       const auto put = [&](int64_t tap, Val position) {
         Val p = e.imax(e.i64(0), e.imin(b.CreateFPToSI(position, b.getInt64Ty()), last));
-        e.store(DType::kI32, b.CreateTrunc(p, b.getInt32Ty()), e.at(e.buf(0), e.mul(e.add(e.mul(i, t.taps), e.i64(tap)), 4)));
+        e.store(DType::kI32, b.CreateTrunc(p, b.getInt32Ty()),
+                e.at(e.buf(0), e.mul(e.add(e.mul(i, t.taps), e.i64(tap)), 4)));
       };
       const auto rounded = [&](llvm::Intrinsic::ID id, Val v) { return Val(b.CreateUnaryIntrinsic(id, v)); };
       if (!linear) {
-        if (op.nearest_mode == "floor") x = rounded(llvm::Intrinsic::floor, x);
-        else if (op.nearest_mode == "ceil") x = rounded(llvm::Intrinsic::ceil, x);
-        else if (op.nearest_mode == "round_prefer_ceil") x = rounded(llvm::Intrinsic::floor, b.CreateFAdd(x, f(0.5)));
-        else x = rounded(llvm::Intrinsic::ceil, b.CreateFSub(x, f(0.5)));
+        if (op.nearest_mode == "floor")
+          x = rounded(llvm::Intrinsic::floor, x);
+        else if (op.nearest_mode == "ceil")
+          x = rounded(llvm::Intrinsic::ceil, x);
+        else if (op.nearest_mode == "round_prefer_ceil")
+          x = rounded(llvm::Intrinsic::floor, b.CreateFAdd(x, f(0.5)));
+        else
+          x = rounded(llvm::Intrinsic::ceil, b.CreateFSub(x, f(0.5)));
         return put(0, x);
       }
       Val low = rounded(llvm::Intrinsic::floor, x), part = b.CreateFSub(x, low);
@@ -95,7 +106,9 @@ Result<std::vector<Table>> make_tables(Lowering& l, const Node& node, const ops:
     t.out = y[d];
     if (!x[d].is_const() || !y[d].is_const()) {
       if (x[d] == y[d] && (op.scales.empty() || op.scales[d] == 1) && op.roi.empty()) continue;
-      if (op.scales.empty()) return fail(Code::kUnsupported, "resizing the symbolic dimension " + x[d].str() + " to a fixed size is not generated yet; fix it with --shape");
+      if (op.scales.empty())
+        return fail(Code::kUnsupported, "resizing the symbolic dimension " + x[d].str() +
+                                            " to a fixed size is not generated yet; fix it with --shape");
       LATHE_CHECK(runtime_table(l, node, op, op.scales[d], t));
       tables.push_back(t);
       continue;
@@ -109,14 +122,17 @@ Result<std::vector<Table>> make_tables(Lowering& l, const Node& node, const ops:
     }
     std::vector<int32_t> index(taps.size() * static_cast<size_t>(t.taps), 0);
     std::vector<float> weight(index.size(), 0), fixed(taps.size(), 0);
-    t.repeat = y[d].value() % std::max<int64_t>(1, x[d].value()) == 0 ? y[d].value() / std::max<int64_t>(1, x[d].value()) : 0;
+    t.repeat =
+        y[d].value() % std::max<int64_t>(1, x[d].value()) == 0 ? y[d].value() / std::max<int64_t>(1, x[d].value()) : 0;
     for (size_t i = 0; i < taps.size(); ++i) {
       for (size_t k = 0; k < taps[i].size(); ++k) {
         index[i * static_cast<size_t>(t.taps) + k] = static_cast<int32_t>(taps[i][k].index);
         weight[i * static_cast<size_t>(t.taps) + k] = static_cast<float>(taps[i][k].weight);
       }
-      if (taps[i].empty()) fixed[i] = static_cast<float>(op.extrapolation);
-      else if (t.repeat && taps[i][0].index != static_cast<int64_t>(i) / t.repeat) t.repeat = 0;
+      if (taps[i].empty())
+        fixed[i] = static_cast<float>(op.extrapolation);
+      else if (t.repeat && taps[i][0].index != static_cast<int64_t>(i) / t.repeat)
+        t.repeat = 0;
     }
     t.index = constant_table(l, index);
     if (op.mode != "nearest" || outside) t.weight = constant_table(l, weight);
@@ -126,7 +142,9 @@ Result<std::vector<Table>> make_tables(Lowering& l, const Node& node, const ops:
   return tables;
 }
 
-Dim product_of(const Shape& s, size_t from, size_t to) { return product(Shape(s.begin() + static_cast<std::ptrdiff_t>(from), s.begin() + static_cast<std::ptrdiff_t>(to))); }
+Dim product_of(const Shape& s, size_t from, size_t to) {
+  return product(Shape(s.begin() + static_cast<std::ptrdiff_t>(from), s.begin() + static_cast<std::ptrdiff_t>(to)));
+}
 
 /// Elements move, whatever their type.
 Status lower_nearest(Lowering& l, const Node& node, const std::vector<Table>& tables, int bytes) {
@@ -143,7 +161,8 @@ Status lower_nearest(Lowering& l, const Node& node, const std::vector<Table>& ta
   size_t done = 0;
   for (const Table& t : tables) {
     const Dim inside_in = product_of(x, t.dim + 1, x.size()), inside_out = product_of(y, t.dim + 1, y.size());
-    if (const Dim between = product_of(y, done, t.dim); !between.equals(1)) levels.push_back({between, t.in * inside_in, t.out * inside_out, nullptr, 0});
+    if (const Dim between = product_of(y, done, t.dim); !between.equals(1))
+      levels.push_back({between, t.in * inside_in, t.out * inside_out, nullptr, 0});
     levels.push_back({t.out, inside_in, inside_out, &t, static_cast<int>(call.buffers.size())});
     call.buffers.push_back(t.index);
     done = t.dim + 1;
@@ -207,7 +226,8 @@ Status lower_nearest(Lowering& l, const Node& node, const std::vector<Table>& ta
 }
 
 /// One dimension from `in` (shape x) to `out`.
-Status lower_pass(Lowering& l, const Node& node, const Table& t, const Shape& x, BufferId in, DType in_type, BufferId out, DType out_type) {
+Status lower_pass(Lowering& l, const Node& node, const Table& t, const Shape& x, BufferId in, DType in_type,
+                  BufferId out, DType out_type) {
   const Dim outer = product_of(x, 0, t.dim), inner = product_of(x, t.dim + 1, x.size());
   Call call;
   call.buffers = {in, out, t.index, t.weight, t.fixed};
@@ -244,8 +264,10 @@ Status lower_pass(Lowering& l, const Node& node, const Table& t, const Shape& x,
         });
       });
     };
-    if (small) for_nest(e, grid, task);
-    else for_tasks(e, grid, task);
+    if (small)
+      for_nest(e, grid, task);
+    else
+      for_tasks(e, grid, task);
     e.ret();
   });
   return l.call(node, std::move(call));
@@ -258,10 +280,13 @@ Status lower_resize(Lowering& lowering, const Node& node) {
   const ValueId in = node.inputs[0], out = node.outputs[0];
   const DType type = lowering.dtype(in);
   const bool nearest = op.mode == "nearest" && op.coordinate != "tf_crop_and_resize";
-  if (nearest) LATHE_CHECK(element_bytes(type));
+  if (nearest)
+    LATHE_CHECK(element_bytes(type));
   else if (type != DType::kF32 && type != DType::kF16 && type != DType::kBF16)
-    return fail(Code::kUnsupported, op.mode + " resampling of " + std::string(dtype_name(type)) + " is not generated yet");
-  if (op.aspect_policy != "stretch") return fail(Code::kUnsupported, "keep_aspect_ratio_policy \"" + op.aspect_policy + "\" is not generated yet");
+    return fail(Code::kUnsupported,
+                op.mode + " resampling of " + std::string(dtype_name(type)) + " is not generated yet");
+  if (op.aspect_policy != "stretch")
+    return fail(Code::kUnsupported, "keep_aspect_ratio_policy \"" + op.aspect_policy + "\" is not generated yet");
   if (product(lowering.shape(out)).equals(0)) return {};
   LATHE_TRY(const std::vector<Table> tables, make_tables(lowering, node, op));
   if (tables.empty()) {

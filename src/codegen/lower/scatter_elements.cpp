@@ -29,7 +29,8 @@ Status lower_scatter_elements(Lowering& lowering, const Node& node) {
       }
       Val index = load_index(e, index_type, e.at(e.buf(0), e.mul(from, dtype_bits(index_type) / 8)), e.dim(x[axis]));
       to = e.add(to, e.mul(index, e.dim(strides[axis])));
-      scatter.put(e, e.at(e.buf(2), e.mul(to, scatter.bytes())), e.at(e.buf(1), e.mul(from, scatter.bytes())), e.i64(1));
+      scatter.put(e, e.at(e.buf(2), e.mul(to, scatter.bytes())), e.at(e.buf(1), e.mul(from, scatter.bytes())),
+                  e.i64(1));
     });
     e.ret();
   });

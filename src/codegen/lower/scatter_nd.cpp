@@ -27,10 +27,13 @@ Status lower_scatter_nd(Lowering& lowering, const Node& node) {
       Val to = e.i64(0);
       for (int64_t k = 0; k < depth; ++k) {
         const auto d = static_cast<size_t>(k);
-        Val index = load_index(e, index_type, e.at(e.buf(0), e.mul(e.add(e.mul(i, depth), e.i64(k)), dtype_bits(index_type) / 8)), e.dim(x[d]));
+        Val index = load_index(e, index_type,
+                               e.at(e.buf(0), e.mul(e.add(e.mul(i, depth), e.i64(k)), dtype_bits(index_type) / 8)),
+                               e.dim(x[d]));
         to = e.add(to, e.mul(index, e.dim(strides[d])));
       }
-      scatter.put(e, e.at(e.buf(2), e.mul(to, scatter.bytes())), e.at(e.buf(1), e.mul(e.mul(i, size), scatter.bytes())), size);
+      scatter.put(e, e.at(e.buf(2), e.mul(to, scatter.bytes())), e.at(e.buf(1), e.mul(e.mul(i, size), scatter.bytes())),
+                  size);
     });
     e.ret();
   });

@@ -30,7 +30,8 @@ Status lower_slice(Lowering& lowering, const Node& node) {
   const auto starts = content(1), axes = content(3), steps = content(4);
   if (!starts) return fail(Code::kUnsupported, "the starts of a slice must be known when shapes are");
   const auto given = [&](size_t i) { return i < node.inputs.size() && node.inputs[i] != kNoId; };
-  if ((given(3) && !axes) || (given(4) && !steps)) return fail(Code::kUnsupported, "the axes and steps of a slice must be constants");
+  if ((given(3) && !axes) || (given(4) && !steps))
+    return fail(Code::kUnsupported, "the axes and steps of a slice must be constants");
 
   StridedCopy copy;
   LATHE_TRY(copy.bytes, element_bytes(lowering.dtype(in)));
@@ -38,7 +39,8 @@ Status lower_slice(Lowering& lowering, const Node& node) {
   for (size_t d = 0; d < y.size(); ++d) copy.axes.push_back({y[d], from[d], to[d]});
   for (size_t i = 0; i < starts->size(); ++i) {
     const Dim axis = axes ? (*axes)[i] : Dim(static_cast<int64_t>(i)), step = steps ? (*steps)[i] : Dim(1);
-    if (!axis.is_const() || !step.is_const()) return fail(Code::kUnsupported, "the axes and steps of a slice must be constants");
+    if (!axis.is_const() || !step.is_const())
+      return fail(Code::kUnsupported, "the axes and steps of a slice must be constants");
     const auto d = static_cast<size_t>(axis.value() < 0 ? axis.value() + static_cast<int64_t>(x.size()) : axis.value());
     copy.in_offset = copy.in_offset + first_index((*starts)[i], step.value(), x[d]) * from[d];
     copy.axes[d].in_stride = from[d] * step;

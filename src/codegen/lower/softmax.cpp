@@ -81,30 +81,33 @@ struct SoftmaxEmitter {
       return v;
     };
     const auto slot = [](int lanes, int u) { return static_cast<size_t>(lanes == 1 ? kUnroll : u); };
-    Vals tops = fold_vectors(e, size, n, kUnroll, init(num.lowest(n), num.lowest(1)), [&](Val i, int unroll, int lanes, Val mask, const Vals& a) {
-      Vals next = a;
-      for (int u = 0; u < unroll; ++u) {
-        Val x = load(e.add(e.add(base, i), e.i64(int64_t{u} * n)), lanes, mask);
-        Val m = larger(x, a[slot(lanes, u)]);
-        next[slot(lanes, u)] = mask ? e.b.CreateSelect(mask, m, a[slot(lanes, u)]) : m;
-      }
-      return next;
-    });
+    Vals tops = fold_vectors(e, size, n, kUnroll, init(num.lowest(n), num.lowest(1)),
+                             [&](Val i, int unroll, int lanes, Val mask, const Vals& a) {
+                               Vals next = a;
+                               for (int u = 0; u < unroll; ++u) {
+                                 Val x = load(e.add(e.add(base, i), e.i64(int64_t{u} * n)), lanes, mask);
+                                 Val m = larger(x, a[slot(lanes, u)]);
+                                 next[slot(lanes, u)] = mask ? e.b.CreateSelect(mask, m, a[slot(lanes, u)]) : m;
+                               }
+                               return next;
+                             });
     Val single = tops.back();
     tops.pop_back();
     Val top = larger(single, largest_lane(largest_of(tops)));
     Val top_n = e.splat(top, n);
-    Vals sums = fold_vectors(e, size, n, kUnroll, init(num.constant(0, n), num.constant(0, 1)), [&](Val i, int unroll, int lanes, Val mask, const Vals& a) {
-      Vals next = a;
-      for (int u = 0; u < unroll; ++u) {
-        Val at = e.add(i, e.i64(int64_t{u} * n));
-        Val p = e.exp(e.b.CreateFSub(load(e.add(base, at), lanes, mask), lanes == 1 ? top : top_n));
-        if (mask) p = e.b.CreateSelect(mask, p, num.constant(0, n));
-        if (!log) e.store(DType::kF32, p, e.at(e.scratch(), e.mul(at, 4)), mask);
-        next[slot(lanes, u)] = e.b.CreateFAdd(a[slot(lanes, u)], p);
-      }
-      return next;
-    });
+    Vals sums =
+        fold_vectors(e, size, n, kUnroll, init(num.constant(0, n), num.constant(0, 1)),
+                     [&](Val i, int unroll, int lanes, Val mask, const Vals& a) {
+                       Vals next = a;
+                       for (int u = 0; u < unroll; ++u) {
+                         Val at = e.add(i, e.i64(int64_t{u} * n));
+                         Val p = e.exp(e.b.CreateFSub(load(e.add(base, at), lanes, mask), lanes == 1 ? top : top_n));
+                         if (mask) p = e.b.CreateSelect(mask, p, num.constant(0, n));
+                         if (!log) e.store(DType::kF32, p, e.at(e.scratch(), e.mul(at, 4)), mask);
+                         next[slot(lanes, u)] = e.b.CreateFAdd(a[slot(lanes, u)], p);
+                       }
+                       return next;
+                     });
     single = sums.back();
     sums.pop_back();
     Val normal = normalizer(e.b.CreateFAdd(single, e.reduce_add(sum_of(sums))));
@@ -122,7 +125,8 @@ struct SoftmaxEmitter {
 
   /// n independent softmaxes side by side: `length` steps of `stride` elements from `base`. `row`, `row_step`: the
   /// output's row of the first step and from one step to the next.
-  void strided(Val base, const Dim& length, Val stride, Val row, Val row_step, Val column, int n, Val mask, bool in_registers) {
+  void strided(Val base, const Dim& length, Val stride, Val row, Val row_step, Val column, int n, Val mask,
+               bool in_registers) {
     const auto index = [&](Val k) { return e.add(e.add(base, e.mul(k, stride)), column); };
     const auto put = [&](Val v, Val k) { store(v, index(k), e.add(row, e.mul(k, row_step)), column, n, mask); };
     if (in_registers) {
@@ -140,7 +144,8 @@ struct SoftmaxEmitter {
       return;
     }
     Val size = e.dim(length);
-    Val top = e.loop(e.i64(0), size, 1, {num.lowest(n)}, [&](Val k, const Vals& a) { return Vals{larger(load(index(k), n, mask), a[0])}; })[0];
+    Val top = e.loop(e.i64(0), size, 1, {num.lowest(n)},
+                     [&](Val k, const Vals& a) { return Vals{larger(load(index(k), n, mask), a[0])}; })[0];
     Val sum = e.loop(e.i64(0), size, 1, {num.constant(0, n)}, [&](Val k, const Vals& a) {
       return Vals{e.b.CreateFAdd(a[0], e.exp(e.b.CreateFSub(load(index(k), n, mask), top)))};
     })[0];
@@ -206,7 +211,8 @@ Status lower_softmax(Lowering& lowering, const Node& node) {
   }
 
   const bool in_registers = known && *known <= registers;
-  const int64_t block = std::max<int64_t>(lanes, kSmallBytes / 4 / std::max<int64_t>(1, lowering.typical(length)) / lanes * lanes);
+  const int64_t block =
+      std::max<int64_t>(lanes, kSmallBytes / 4 / std::max<int64_t>(1, lowering.typical(length)) / lanes * lanes);
   const Dim blocks = ceil_div(inner, block);
   const std::vector<Dim> grid{outer, middle, blocks};
   std::vector<Dim> dims{length, outer, middle, inner, blocks, middle * inner};
@@ -224,8 +230,10 @@ Status lower_softmax(Lowering& lowering, const Node& node) {
         s.strided(e.mul(row, width), length, e.dim(middle * inner), row, many, e.add(first, i), n, mask, in_registers);
       });
     };
-    if (small) for_nest(e, grid, task);
-    else for_tasks(e, grid, task);
+    if (small)
+      for_nest(e, grid, task);
+    else
+      for_tasks(e, grid, task);
     e.ret();
   });
   return lowering.call(node, std::move(call));
