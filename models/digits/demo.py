@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finds handwritten digits with an engine that lathe builds: boxes, latency beside ONNX Runtime, accuracy, a picture.
 
-    python models/digits/demo.py [--scene 7] [--out build/demo/digits.png] [--threads 2]
+python models/digits/demo.py [--scene 7] [--out build/demo/digits.png] [--threads 2]
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-
 from evaluate import Detector, Found, draw, mean_ap, onnxruntime_detector, postprocess, to_input
 from scenes import read
 

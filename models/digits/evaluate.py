@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-
 from scenes import Box, read
 
 FOLDER = Path(__file__).parent
@@ -56,7 +55,9 @@ def nms(boxes: np.ndarray, scores: np.ndarray, overlap: float) -> list[int]:
     return kept
 
 
-def postprocess(detections: np.ndarray, threshold: float = 0.35, overlap: float = 0.5, per_class: bool = False) -> list[Found]:
+def postprocess(
+    detections: np.ndarray, threshold: float = 0.35, overlap: float = 0.5, per_class: bool = False
+) -> list[Found]:
     """detections [1,N,14] → what was found, best first. per_class: a box suppresses only boxes of its own digit."""
     cells = detections[0].astype(np.float64)
     row, digit = np.where(cells[:, 4:] > threshold)
@@ -103,7 +104,18 @@ def mean_ap(detector: Detector, samples: list[tuple[np.ndarray, list[Box]]], at:
 
 def draw(image: np.ndarray, found: list[Found], file: Path, zoom: int = 3) -> None:
     """Saves the scene as PNG, enlarged, with a box, digit and score for everything found."""
-    palette = ("#e6194b", "#3cb44b", "#ffe119", "#4363d8", "#f58231", "#b14fd1", "#42d4f4", "#f032e6", "#bfef45", "#fabed4")
+    palette = (
+        "#e6194b",
+        "#3cb44b",
+        "#ffe119",
+        "#4363d8",
+        "#f58231",
+        "#b14fd1",
+        "#42d4f4",
+        "#f032e6",
+        "#bfef45",
+        "#fabed4",
+    )
     canvas = Image.fromarray(image).resize((image.shape[1] * zoom, image.shape[0] * zoom), Image.Resampling.BICUBIC)
     pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(16)
     for f in found:
@@ -136,7 +148,9 @@ def main() -> None:
     arguments = parser.parse_args()
     samples = read(arguments.scenes)
     detector = onnxruntime_detector(arguments.onnx)
-    print(f"mAP@0.5 over {len(samples)} scenes: {mean_ap(detector, samples):.4f}  (@0.75: {mean_ap(detector, samples, 0.75):.4f})")
+    print(
+        f"mAP@0.5 over {len(samples)} scenes: {mean_ap(detector, samples):.4f}  (@0.75: {mean_ap(detector, samples, 0.75):.4f})"
+    )
     if arguments.scene is not None:
         image = samples[arguments.scene][0]
         draw(image, postprocess(detector(to_input(image))), arguments.out)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes digits.onnx and digits.pt2 from a checkpoint, and compares both with the network in PyTorch.
 
-    python models/digits/export.py --checkpoint build/digits.pt
+python models/digits/export.py --checkpoint build/digits.pt
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from torch.nn.utils.fusion import fuse_conv_bn_eval
-
 from evaluate import mean_ap, onnxruntime_detector, to_input
 from network import Conv, Detector
 from scenes import read
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 FOLDER = Path(__file__).parent
 OPSET = 20
@@ -36,7 +35,13 @@ def strip_paths(file: Path) -> None:
     model = onnx.load(file)
     del model.metadata_props[:]
     del model.graph.metadata_props[:]
-    for entry in (*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer):
+    for entry in (
+        *model.graph.node,
+        *model.graph.value_info,
+        *model.graph.input,
+        *model.graph.output,
+        *model.graph.initializer,
+    ):
         del entry.metadata_props[:]
         entry.doc_string = ""
     onnx.checker.check_model(model, full_check=True)
@@ -78,7 +83,13 @@ def main() -> None:
         worst["pt2"] = max(worst["pt2"], float(np.abs(again(torch.from_numpy(x)).numpy() - expected).max()))
     graph = onnx.load(onnx_file).graph
     print("nodes:", dict(sorted(Counter(n.op_type for n in graph.node).items())))
-    print("weights:", sum(int(np.prod(i.dims)) for i in graph.initializer), "bytes:", onnx_file.stat().st_size, pt2_file.stat().st_size)
+    print(
+        "weights:",
+        sum(int(np.prod(i.dims)) for i in graph.initializer),
+        "bytes:",
+        onnx_file.stat().st_size,
+        pt2_file.stat().st_size,
+    )
     print("largest difference from PyTorch (pixels and scores):", {k: f"{v:.2e}" for k, v in worst.items()})
     print(f"mAP@0.5 with ONNX Runtime: {mean_ap(session, samples):.4f}")
     if max(worst.values()) > 1e-2:

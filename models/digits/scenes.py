@@ -168,7 +168,9 @@ def scene(glyphs: np.ndarray, labels: np.ndarray, seed: int, most: int = 8) -> t
         boxes.append(box)
 
     if rng.random() < 0.3:
-        blurred = Image.fromarray((image * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(float(rng.uniform(0.3, 1.2))))
+        blurred = Image.fromarray((image * 255).astype(np.uint8)).filter(
+            ImageFilter.GaussianBlur(float(rng.uniform(0.3, 1.2)))
+        )
         image = np.asarray(blurred, np.float32) / 255
     image = 0.5 + (image - 0.5) * rng.uniform(0.75, 1.1) + rng.uniform(-0.12, 0.12)
     if rng.random() < 0.5:
@@ -193,7 +195,9 @@ def write(folder: Path, part: str, count: int, seed: int) -> None:
 def read(folder: Path) -> list[tuple[np.ndarray, list[Box]]]:
     """The scenes and boxes that write() left in a folder."""
     entries = json.loads((folder / "labels.json").read_text())
-    return [(np.asarray(Image.open(folder / e["file"]).convert("RGB")), [Box(**b) for b in e["boxes"]]) for e in entries]
+    return [
+        (np.asarray(Image.open(folder / e["file"]).convert("RGB")), [Box(**b) for b in e["boxes"]]) for e in entries
+    ]
 
 
 def main() -> None:

@@ -17,14 +17,13 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+import evaluate
 import numpy as np
+import scenes
 import torch
+from network import CLASSES, Detector
 from torch import Tensor
 from torch.nn import functional as F
-
-import evaluate
-import scenes
-from network import CLASSES, Detector
 
 MOST = 12  # digits in a training scene: denser than the test scenes, more to learn from each pixel
 TRAIN_SEED = 1
@@ -89,7 +88,9 @@ def ciou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def assign(corners: Tensor, score: Tensor, target: Tensor, cell: Tensor, stride: Tensor, top: int = 8) -> tuple[Tensor, Tensor]:
+def assign(
+    corners: Tensor, score: Tensor, target: Tensor, cell: Tensor, stride: Tensor, top: int = 8
+) -> tuple[Tensor, Tensor]:
     """Task-aligned assignment (Feng et al., 2021): per cell the index of its box, -1 for none, and the score to learn.
 
     corners [B,N,4], score [B,N,10] in 0..1, target [B,M,5], cell [N,2] (centres), stride [N,1].
@@ -143,7 +144,9 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--bf16", action="store_true", help="convolutions in bfloat16 (processors with AVX512-BF16 or AMX)")
+    parser.add_argument(
+        "--bf16", action="store_true", help="convolutions in bfloat16 (processors with AVX512-BF16 or AMX)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
 
@@ -159,10 +162,14 @@ def main() -> None:
     cell, stride = model.corner + model.stride / 2, model.stride
     decayed = [p for p in model.parameters() if p.ndim > 1]
     plain = [p for p in model.parameters() if p.ndim <= 1]
-    optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.02}, {"params": plain, "weight_decay": 0}], arguments.rate)
+    optimizer = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": 0.02}, {"params": plain, "weight_decay": 0}], arguments.rate
+    )
     per_epoch = len(images) // arguments.batch
     steps = per_epoch * arguments.epochs
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, arguments.rate, steps, pct_start=0.08, div_factor=20, final_div_factor=50)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, arguments.rate, steps, pct_start=0.08, div_factor=20, final_div_factor=50
+    )
 
     start, step = time.time(), 0
     for epoch in range(min(arguments.epochs, arguments.stop or arguments.epochs)):
@@ -191,10 +198,15 @@ def main() -> None:
             sums += torch.stack((box.detach(), score.detach()))
             if i % 50 == 49:
                 means, pace = sums / (i + 1), (time.time() - start) / step * 1e3
-                print(f"  {epoch}:{i + 1}/{per_epoch} box {means[0]:.3f} score {means[1]:.3f} {pace:.0f} ms/step", flush=True)
+                print(
+                    f"  {epoch}:{i + 1}/{per_epoch} box {means[0]:.3f} score {means[1]:.3f} {pace:.0f} ms/step",
+                    flush=True,
+                )
         quality = validate(average, held_out)
         means, past = sums / per_epoch, time.time() - start
-        print(f"epoch {epoch}: box {means[0]:.3f} score {means[1]:.3f} mAP@0.5 {quality:.4f} at {past:.0f} s", flush=True)
+        print(
+            f"epoch {epoch}: box {means[0]:.3f} score {means[1]:.3f} mAP@0.5 {quality:.4f} at {past:.0f} s", flush=True
+        )
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         torch.save(average.state_dict(), arguments.out)
 

@@ -25,8 +25,8 @@
 #include <mutex>
 #include <thread>
 
-#include "codegen/lowering.h"
 #include "codegen/longtail.h"
+#include "codegen/lowering.h"
 
 LLD_HAS_DRIVER(elf)
 
@@ -52,7 +52,8 @@ void initialize_llvm() {
 /// no faster. Set before every use: LLD resets all options when it has linked.
 void set_loop_strength_reduction(bool on) {
   auto& options = llvm::cl::getRegisteredOptions();
-  if (const auto it = options.find("disable-lsr"); it != options.end()) static_cast<llvm::cl::opt<bool>*>(it->second)->setValue(!on);
+  if (const auto it = options.find("disable-lsr"); it != options.end())
+    static_cast<llvm::cl::opt<bool>*>(it->second)->setValue(!on);
 }
 
 std::unique_ptr<llvm::TargetMachine> make_machine(const Target& t, std::string& error) {
@@ -62,11 +63,14 @@ std::unique_ptr<llvm::TargetMachine> make_machine(const Target& t, std::string& 
   options.AllowFPOpFusion = llvm::FPOpFusion::Standard;  // only where the instruction is marked `contract`
   options.NoTrappingFPMath = true;
   options.EmulatedTLS = false;
-  return std::unique_ptr<llvm::TargetMachine>(target->createTargetMachine(std::string(t.triple), std::string(t.cpu), std::string(t.features), options,
-                                                                          llvm::Reloc::PIC_, llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default));
+  return std::unique_ptr<llvm::TargetMachine>(
+      target->createTargetMachine(std::string(t.triple), std::string(t.cpu), std::string(t.features), options,
+                                  llvm::Reloc::PIC_, llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default));
 }
 
-bool is_kernel(const llvm::Function& f) { return f.getLinkage() == llvm::Function::ExternalLinkage && f.getName().starts_with("k"); }
+bool is_kernel(const llvm::Function& f) {
+  return f.getLinkage() == llvm::Function::ExternalLinkage && f.getName().starts_with("k");
+}
 
 /// Links the long-tail library into a module that calls it, gives its functions the kernel's instruction set and
 /// optimises: the kernel's constants then reach into the library's loops.
@@ -75,9 +79,11 @@ Status link_longtail(llvm::Module& module, const Target& t, llvm::TargetMachine&
   for (const auto& f : module) needed |= f.isDeclaration() && !f.isIntrinsic();
   if (!needed) return {};
   const std::span<const unsigned char> code = longtail_bitcode(t.arch);
-  auto buffer = llvm::MemoryBuffer::getMemBuffer({reinterpret_cast<const char*>(code.data()), code.size()}, "longtail", false);
+  auto buffer =
+      llvm::MemoryBuffer::getMemBuffer({reinterpret_cast<const char*>(code.data()), code.size()}, "longtail", false);
   auto library = llvm::parseBitcodeFile(buffer->getMemBufferRef(), module.getContext());
-  if (!library) return fail(Code::kFailed, "the long-tail kernel library does not parse: " + llvm::toString(library.takeError()));
+  if (!library)
+    return fail(Code::kFailed, "the long-tail kernel library does not parse: " + llvm::toString(library.takeError()));
   for (auto& f : **library) {
     if (f.isDeclaration()) continue;
     f.removeFnAttr("target-cpu");
@@ -95,7 +101,8 @@ Status link_longtail(llvm::Module& module, const Target& t, llvm::TargetMachine&
     return fail(Code::kFailed, "a long-tail kernel could not be linked");
   for (auto& f : module) {
     if (f.isDeclaration() && !f.isIntrinsic() && !f.use_empty())
-      return fail(Code::kFailed, "kernel " + module.getModuleIdentifier() + " calls " + f.getName().str() + ", which the long-tail library lacks");
+      return fail(Code::kFailed, "kernel " + module.getModuleIdentifier() + " calls " + f.getName().str() +
+                                     ", which the long-tail library lacks");
     if (!f.isDeclaration() && !is_kernel(f)) f.setLinkage(llvm::GlobalValue::InternalLinkage);
   }
   llvm::LoopAnalysisManager loops;
@@ -167,16 +174,38 @@ bool write_file(const std::filesystem::path& path, std::span<const char> bytes) 
 
 // All code and constants in one section, in the order of the objects; nothing else survives.
 constexpr char kLinkerScript[] =
-    "SECTIONS { . = 0; .blob : ALIGN(64) { *(.text .text.*) . = ALIGN(64); *(.rodata .rodata.* .data.rel.ro .data.rel.ro.*) }\n"
-    "  .dynsym : { *(.dynsym) } .dynstr : { *(.dynstr) } .hash : { *(.hash) } .gnu.hash : { *(.gnu.hash) } .dynamic : { *(.dynamic) }\n"
+    "SECTIONS { . = 0; .blob : ALIGN(64) { *(.text .text.*) . = ALIGN(64); *(.rodata .rodata.* .data.rel.ro "
+    ".data.rel.ro.*) }\n"
+    "  .dynsym : { *(.dynsym) } .dynstr : { *(.dynstr) } .hash : { *(.hash) } .gnu.hash : { *(.gnu.hash) } .dynamic : "
+    "{ *(.dynamic) }\n"
     "  .rela.dyn : { *(.rela.dyn) } /DISCARD/ : { *(.eh_frame) *(.comment) *(.note*) *(.llvm_addrsig) } }\n";
 
-Result<std::vector<std::byte>> link(const Target& t, const std::vector<llvm::SmallVector<char, 0>>& objects, Plan& plan) {
+Result<std::vector<std::byte>> link(const Target& t, const std::vector<llvm::SmallVector<char, 0>>& objects,
+                                    Plan& plan) {
   const TemporaryFolder folder;
-  const auto no_space = [&] { return fail(Code::kFailed, "cannot write temporary files for linking in " + std::filesystem::temp_directory_path().string() + "; set TMPDIR to a folder with space"); };
+  const auto no_space = [&] {
+    return fail(Code::kFailed, "cannot write temporary files for linking in " +
+                                   std::filesystem::temp_directory_path().string() +
+                                   "; set TMPDIR to a folder with space");
+  };
   if (folder.path.empty()) return no_space();
-  std::vector<std::string> arguments{"ld.lld", "-shared", "-Bsymbolic", "--no-undefined", "-nostdlib", "--threads=1", "-z", "norelro", "-z", "nognustack", "--hash-style=sysv",
-                                     "-m", t.arch == Arch::kX86_64 ? "elf_x86_64" : "aarch64linux", "-T", (folder.path / "script").string(), "-o", (folder.path / "blob").string()};
+  std::vector<std::string> arguments{"ld.lld",
+                                     "-shared",
+                                     "-Bsymbolic",
+                                     "--no-undefined",
+                                     "-nostdlib",
+                                     "--threads=1",
+                                     "-z",
+                                     "norelro",
+                                     "-z",
+                                     "nognustack",
+                                     "--hash-style=sysv",
+                                     "-m",
+                                     t.arch == Arch::kX86_64 ? "elf_x86_64" : "aarch64linux",
+                                     "-T",
+                                     (folder.path / "script").string(),
+                                     "-o",
+                                     (folder.path / "blob").string()};
   if (!write_file(folder.path / "script", {kLinkerScript, sizeof kLinkerScript - 1})) return no_space();
   for (size_t i = 0; i < objects.size(); ++i) {
     const auto path = folder.path / ("k" + std::to_string(i) + ".o");
@@ -209,9 +238,12 @@ Result<std::vector<std::byte>> link(const Target& t, const std::vector<llvm::Sma
       const auto* p = reinterpret_cast<const std::byte*>(contents->data());
       blob.assign(p, p + contents->size());
     } else if (name->starts_with(".rela") && s.getSize() > 0) {
-      return fail(Code::kFailed, "generated code needs relocation (section " + name->str() + "): this is a defect of the code generator");
-    } else if ((s.isText() || s.isData() || s.isBSS()) && s.getSize() > 0 && !name->starts_with(".dyn") && !name->starts_with(".hash") && !name->starts_with(".gnu")) {
-      return fail(Code::kFailed, "generated code has an unexpected section " + name->str() + ": this is a defect of the code generator");
+      return fail(Code::kFailed, "generated code needs relocation (section " + name->str() +
+                                     "): this is a defect of the code generator");
+    } else if ((s.isText() || s.isData() || s.isBSS()) && s.getSize() > 0 && !name->starts_with(".dyn") &&
+               !name->starts_with(".hash") && !name->starts_with(".gnu")) {
+      return fail(Code::kFailed, "generated code has an unexpected section " + name->str() +
+                                     ": this is a defect of the code generator");
     }
   }
   std::map<std::string, uint64_t> entries;
@@ -230,8 +262,8 @@ Result<std::vector<std::byte>> link(const Target& t, const std::vector<llvm::Sma
 
 }  // namespace
 
-Result<std::vector<std::byte>> compile_kernels(const Target& target, std::vector<Lowering::Kernel> kernels, Plan& plan, int jobs,
-                                               const std::function<bool(size_t, size_t)>& progress) {
+Result<std::vector<std::byte>> compile_kernels(const Target& target, std::vector<Lowering::Kernel> kernels, Plan& plan,
+                                               int jobs, const std::function<bool(size_t, size_t)>& progress) {
   initialize_llvm();
   set_loop_strength_reduction(target.arch != Arch::kX86_64);
   if (kernels.empty()) return std::vector<std::byte>{};

@@ -69,7 +69,9 @@ Val Emitter::buf(int i) {
 
 Val Emitter::scratch() {
   if (!scratch_)
-    scratch_ = entry([&]() -> Val { return b.CreateLoad(b.getPtrTy(), b.CreateConstGEP1_64(b.getInt8Ty(), function->getArg(0), 8)); });
+    scratch_ = entry([&]() -> Val {
+      return b.CreateLoad(b.getPtrTy(), b.CreateConstGEP1_64(b.getInt8Ty(), function->getArg(0), 8));
+    });
   return scratch_;
 }
 
@@ -79,7 +81,9 @@ Val Emitter::dim(const Dim& d) {
   for (size_t k = 0; k < scalars_.size(); ++k)
     if (scalars_[k] == d) {
       if (!scalar_values_[k])
-        scalar_values_[k] = entry([&]() -> Val { return b.CreateLoad(b.getInt64Ty(), b.CreateConstGEP1_64(b.getInt64Ty(), function->getArg(2), k)); });
+        scalar_values_[k] = entry([&]() -> Val {
+          return b.CreateLoad(b.getInt64Ty(), b.CreateConstGEP1_64(b.getInt64Ty(), function->getArg(2), k));
+        });
       return scalar_values_[k];
     }
   // An expression of dimensions that are scalars: computed in place from its terms.
@@ -95,10 +99,18 @@ Val Emitter::dim(const Dim& d) {
       } else {
         Val x = dim(a->args[0]), y = dim(a->args[1]);
         switch (a->kind) {
-          case Dim::AtomKind::kFloorDiv: f = div(x, y); break;
-          case Dim::AtomKind::kMod: f = rem(x, y); break;
-          case Dim::AtomKind::kMin: f = imin(x, y); break;
-          default: f = imax(x, y); break;
+          case Dim::AtomKind::kFloorDiv:
+            f = div(x, y);
+            break;
+          case Dim::AtomKind::kMod:
+            f = rem(x, y);
+            break;
+          case Dim::AtomKind::kMin:
+            f = imin(x, y);
+            break;
+          default:
+            f = imax(x, y);
+            break;
         }
       }
       p = mul(p, f);
@@ -138,16 +150,22 @@ llvm::Type* Emitter::type(DType t) {
 
 llvm::Type* Emitter::memory_type(DType t) {
   switch (t) {
-    case DType::kF32: return b.getFloatTy();
-    case DType::kF64: return b.getDoubleTy();
-    case DType::kF16: return b.getHalfTy();
-    case DType::kBF16: return b.getInt16Ty();  // as bits: LLVM would call a library to round
-    default: return b.getIntNTy(static_cast<unsigned>(std::max(8, dtype_bits(t))));
+    case DType::kF32:
+      return b.getFloatTy();
+    case DType::kF64:
+      return b.getDoubleTy();
+    case DType::kF16:
+      return b.getHalfTy();
+    case DType::kBF16:
+      return b.getInt16Ty();  // as bits: LLVM would call a library to round
+    default:
+      return b.getIntNTy(static_cast<unsigned>(std::max(8, dtype_bits(t))));
   }
 }
 
 Val Emitter::constant(DType t, double v, int n) {
-  return dtype_info(t).is_float ? splat(llvm::ConstantFP::get(type(t), v), n) : constant_int(t, static_cast<int64_t>(v), n);
+  return dtype_info(t).is_float ? splat(llvm::ConstantFP::get(type(t), v), n)
+                                : constant_int(t, static_cast<int64_t>(v), n);
 }
 
 Val Emitter::constant_int(DType t, int64_t v, int n) {
@@ -164,7 +182,10 @@ Val Emitter::load(DType t, Val p, int n, Val mask) {
     v = b.CreateAlignedLoad(as, p, align);
   } else if (wants_lanes(t, mask)) {
     v = llvm::PoisonValue::get(as);
-    for (int i = 0; i < n; ++i) v = b.CreateInsertElement(v, b.CreateAlignedLoad(memory, lane_or(mask, i, at(p, int64_t{i} * dtype_bits(t) / 8), zeros()), align), static_cast<uint64_t>(i));
+    for (int i = 0; i < n; ++i)
+      v = b.CreateInsertElement(
+          v, b.CreateAlignedLoad(memory, lane_or(mask, i, at(p, int64_t{i} * dtype_bits(t) / 8), zeros()), align),
+          static_cast<uint64_t>(i));
   } else {
     v = b.CreateMaskedLoad(as, p, align, mask, llvm::Constant::getNullValue(as));
   }
@@ -172,14 +193,16 @@ Val Emitter::load(DType t, Val p, int n, Val mask) {
 }
 
 Val Emitter::load_aligned(DType t, Val p, int n, int alignment) {
-  auto* as = n == 1 ? memory_type(t) : static_cast<llvm::Type*>(llvm::FixedVectorType::get(memory_type(t), static_cast<unsigned>(n)));
+  auto* as = n == 1 ? memory_type(t)
+                    : static_cast<llvm::Type*>(llvm::FixedVectorType::get(memory_type(t), static_cast<unsigned>(n)));
   return b.CreateAlignedLoad(as, p, llvm::Align(static_cast<uint64_t>(alignment)));
 }
 
 void Emitter::store(DType t, Val v, Val p, Val mask) {
   if (t == DType::kBool) {
     llvm::Type* i8 = b.getInt8Ty();
-    if (auto* vt = llvm::dyn_cast<llvm::FixedVectorType>(v->getType())) i8 = llvm::FixedVectorType::get(i8, vt->getNumElements());
+    if (auto* vt = llvm::dyn_cast<llvm::FixedVectorType>(v->getType()))
+      i8 = llvm::FixedVectorType::get(i8, vt->getNumElements());
     v = b.CreateZExt(v, i8);
   }
   const llvm::Align align(static_cast<uint64_t>(std::max(1, dtype_bits(t) / 8)));
@@ -189,7 +212,8 @@ void Emitter::store(DType t, Val v, Val p, Val mask) {
   } else if (wants_lanes(t, mask)) {
     if (!dump_) dump_ = alloca_bytes(8);
     for (int i = 0; i < static_cast<int>(vt->getNumElements()); ++i)
-      b.CreateAlignedStore(b.CreateExtractElement(v, static_cast<uint64_t>(i)), lane_or(mask, i, at(p, int64_t{i} * dtype_bits(t) / 8), dump_), align);
+      b.CreateAlignedStore(b.CreateExtractElement(v, static_cast<uint64_t>(i)),
+                           lane_or(mask, i, at(p, int64_t{i} * dtype_bits(t) / 8), dump_), align);
   } else {
     b.CreateMaskedStore(v, p, align, mask);
   }
@@ -224,7 +248,8 @@ Val Emitter::alloca_bytes(int64_t bytes) {
 }
 
 void Emitter::prefetch(Val p, int locality) {
-  b.CreateIntrinsic(llvm::Intrinsic::prefetch, {b.getPtrTy()}, {p, b.getInt32(0), b.getInt32(static_cast<uint32_t>(locality)), b.getInt32(1)});
+  b.CreateIntrinsic(llvm::Intrinsic::prefetch, {b.getPtrTy()},
+                    {p, b.getInt32(0), b.getInt32(static_cast<uint32_t>(locality)), b.getInt32(1)});
 }
 
 Val Emitter::lane_mask(Val count, int n) {
@@ -243,7 +268,8 @@ namespace {
 
 bool is_number(Val v) {
   const auto* c = llvm::dyn_cast<llvm::Constant>(v);
-  const auto* f = c ? llvm::dyn_cast_or_null<llvm::ConstantFP>(c->getType()->isVectorTy() ? c->getSplatValue() : c) : nullptr;
+  const auto* f =
+      c ? llvm::dyn_cast_or_null<llvm::ConstantFP>(c->getType()->isVectorTy() ? c->getSplatValue() : c) : nullptr;
   return f && !f->isNaN();
 }
 
@@ -291,7 +317,9 @@ Val reduce_lanes(Emitter& e, Val v, F f) {
 }  // namespace
 
 Val Emitter::reduce_add(Val v) {
-  return reduce_lanes(*this, v, [&](Val x, Val y) { return x->getType()->isFPOrFPVectorTy() ? b.CreateFAdd(x, y) : b.CreateAdd(x, y); });
+  return reduce_lanes(*this, v, [&](Val x, Val y) {
+    return x->getType()->isFPOrFPVectorTy() ? b.CreateFAdd(x, y) : b.CreateAdd(x, y);
+  });
 }
 
 Val Emitter::reduce_max(Val v) {
@@ -307,8 +335,10 @@ Vals Emitter::loop(Val lo, Val hi, int64_t step, Vals init, const std::function<
   auto* before = b.GetInsertBlock();
   auto* head = llvm::BasicBlock::Create(*context, "loop", function);
   auto* after = llvm::BasicBlock::Create(*context, "after", function);
-  if (known) b.CreateBr(head);
-  else b.CreateCondBr(b.CreateICmpSLT(lo, hi), head, after);
+  if (known)
+    b.CreateBr(head);
+  else
+    b.CreateCondBr(b.CreateICmpSLT(lo, hi), head, after);
   b.SetInsertPoint(head);
   auto* index = b.CreatePHI(b.getInt64Ty(), 2);
   index->addIncoming(lo, before);
@@ -347,9 +377,12 @@ void Emitter::for_each(Val lo, Val hi, int64_t step, const std::function<void(Va
 
 void Emitter::for_vectors(Val count, int width, const std::function<void(Val, int, Val)>& body) {
   Val whole = b.CreateAnd(count, i64(-static_cast<int64_t>(width)));
-  if (width > 1) for_each(i64(0), whole, width, [&](Val i) { body(i, width, nullptr); });
-  else whole = i64(0);
-  if (const auto* c = llvm::dyn_cast<llvm::ConstantInt>(count); c && width > 1 && c->getSExtValue() % width == 0) return;
+  if (width > 1)
+    for_each(i64(0), whole, width, [&](Val i) { body(i, width, nullptr); });
+  else
+    whole = i64(0);
+  if (const auto* c = llvm::dyn_cast<llvm::ConstantInt>(count); c && width > 1 && c->getSExtValue() % width == 0)
+    return;
   if (target.masked_access && width > 1)
     if_then(b.CreateICmpSLT(whole, count), [&] { body(whole, width, lane_mask(sub(count, whole), width)); });
   else

@@ -36,20 +36,22 @@ class Emitter {
   llvm::Function* function = nullptr;
 
   // --- the kernel's arguments
-  Val buf(int i);                 ///< bufs[i]; loaded once in the entry block, noalias against the others
+  Val buf(int i);  ///< bufs[i]; loaded once in the entry block, noalias against the others
   Val begin() { return function->getArg(3); }
   Val end() { return function->getArg(4); }
-  Val scratch();                  ///< this thread's scratch
-  Val dim(const Dim& d);          ///< a constant, or computed from `scalars`, in the entry block
-  Val symbol_slot(int i);         ///< address of context->symbols[i]
-  Val grow(int buffer, Val bytes);  ///< calls context->grow; the memory
+  Val scratch();                           ///< this thread's scratch
+  Val dim(const Dim& d);                   ///< a constant, or computed from `scalars`, in the entry block
+  Val symbol_slot(int i);                  ///< address of context->symbols[i]
+  Val grow(int buffer, Val bytes);         ///< calls context->grow; the memory
   void fault_if(Val condition, int code);  ///< stores the fault and returns from the kernel
 
   // --- types
   [[nodiscard]] int lanes() const { return target.f32_lanes(); }  ///< 32-bit lanes of a vector register
-  llvm::Type* type(DType t);      ///< of one element in registers (bool: i1)
-  llvm::Type* memory_type(DType t);  ///< in memory (bool: i8)
-  llvm::Type* vec(DType t, int n) { return n == 1 ? type(t) : static_cast<llvm::Type*>(llvm::FixedVectorType::get(type(t), static_cast<unsigned>(n))); }
+  llvm::Type* type(DType t);                                      ///< of one element in registers (bool: i1)
+  llvm::Type* memory_type(DType t);                               ///< in memory (bool: i8)
+  llvm::Type* vec(DType t, int n) {
+    return n == 1 ? type(t) : static_cast<llvm::Type*>(llvm::FixedVectorType::get(type(t), static_cast<unsigned>(n)));
+  }
 
   // --- constants
   Val i64(int64_t v) { return b.getInt64(static_cast<uint64_t>(v)); }
@@ -82,14 +84,14 @@ class Emitter {
 
   // --- arithmetic on f32/f64 scalars or vectors
   Val fma(Val x, Val y, Val z) { return b.CreateIntrinsic(llvm::Intrinsic::fma, {x->getType()}, {x, y, z}); }
-  Val fmax(Val x, Val y);   ///< NaN propagates
+  Val fmax(Val x, Val y);  ///< NaN propagates
   Val fmin(Val x, Val y);
-  Val reduce_add(Val v);    ///< sum of lanes, pairwise (fixed order)
+  Val reduce_add(Val v);  ///< sum of lanes, pairwise (fixed order)
   Val reduce_max(Val v);
-  Val exp(Val x);           ///< f32, <= 2 ULP, full range, denormals and NaN kept
+  Val exp(Val x);  ///< f32, <= 2 ULP, full range, denormals and NaN kept
   Val log(Val x);
-  Val erf(Val x);           ///< f32, <= 4 ULP
-  Val tanh(Val x);          ///< f32, <= 4 ULP
+  Val erf(Val x);   ///< f32, <= 4 ULP
+  Val tanh(Val x);  ///< f32, <= 4 ULP
   /// Result 0 of the program for vectors (or scalars) of `n` lanes; inputs in registers, of the program's dtypes.
   Val program(const Program& p, std::span<const Val> inputs, int n);
 

@@ -37,8 +37,10 @@ Epilogue::Epilogue(Lowering& lowering, const Node& node) {
     for (size_t k = out.size(); k-- > 1;) {
       const size_t d = k - 1;
       if (out[d].equals(1)) continue;
-      if (!outer.empty() && strides[d] == outer.back().first * outer.back().second) outer.back().first = outer.back().first * out[d];
-      else outer.emplace_back(out[d], strides[d]);
+      if (!outer.empty() && strides[d] == outer.back().first * outer.back().second)
+        outer.back().first = outer.back().first * out[d];
+      else
+        outer.emplace_back(out[d], strides[d]);
     }
     in.column_only = outer.empty() || (outer.size() == 1 && outer[0].second.equals(0));
     in.row_major = outer.size() <= 1;
@@ -88,7 +90,8 @@ Vals Epilogue::column_values(Emitter& e, int first_buffer, Val column, int n, Va
   return values;
 }
 
-Val Epilogue::apply(Emitter& e, int first_buffer, Val v, Val row, Val column, int n, Val mask, const Vals* cached) const {
+Val Epilogue::apply(Emitter& e, int first_buffer, Val v, Val row, Val column, int n, Val mask,
+                    const Vals* cached) const {
   if (empty()) return v;
   Vals inputs{v};
   for (size_t i = 0; i < inputs_.size(); ++i)

@@ -62,7 +62,8 @@ struct Lowering::Impl {
   }
   ExprId constant(int64_t v) { return append({SizeExpr::Kind::kConstant, v, kNone, kNone}, std::to_string(v)); }
   ExprId binary(SizeExpr::Kind kind, ExprId a, ExprId b) {
-    return append({kind, 0, a, b}, "#" + std::to_string(static_cast<int>(kind)) + ":" + std::to_string(a) + "," + std::to_string(b));
+    return append({kind, 0, a, b},
+                  "#" + std::to_string(static_cast<int>(kind)) + ":" + std::to_string(a) + "," + std::to_string(b));
   }
   int32_t symbol(const std::string& name, const Graph& graph) {
     const auto [it, fresh] = symbol_ids.try_emplace(name, static_cast<int32_t>(plan.symbols.size()));
@@ -89,16 +90,20 @@ struct Lowering::Impl {
           f = append({SizeExpr::Kind::kSymbol, s, kNone, kNone}, "$" + a->key);
         } else {
           static constexpr std::pair<Dim::AtomKind, SizeExpr::Kind> kKinds[] = {
-              {Dim::AtomKind::kFloorDiv, SizeExpr::Kind::kFloorDiv}, {Dim::AtomKind::kMod, SizeExpr::Kind::kMod},
-              {Dim::AtomKind::kMin, SizeExpr::Kind::kMin}, {Dim::AtomKind::kMax, SizeExpr::Kind::kMax}};
+              {Dim::AtomKind::kFloorDiv, SizeExpr::Kind::kFloorDiv},
+              {Dim::AtomKind::kMod, SizeExpr::Kind::kMod},
+              {Dim::AtomKind::kMin, SizeExpr::Kind::kMin},
+              {Dim::AtomKind::kMax, SizeExpr::Kind::kMax}};
           const ExprId x = expr(a->args[0], graph), y = expr(a->args[1], graph);
           for (const auto& [atom, kind] : kKinds)
             if (atom == a->kind) f = binary(kind, x, y);
         }
         p = p == kNone ? f : binary(SizeExpr::Kind::kMul, p, f);
       }
-      if (p == kNone) p = constant(t.coefficient);
-      else if (t.coefficient != 1) p = binary(SizeExpr::Kind::kMul, constant(t.coefficient), p);
+      if (p == kNone)
+        p = constant(t.coefficient);
+      else if (t.coefficient != 1)
+        p = binary(SizeExpr::Kind::kMul, constant(t.coefficient), p);
       sum = sum == kNone ? p : binary(SizeExpr::Kind::kAdd, sum, p);
     }
     return sum;
@@ -109,7 +114,8 @@ struct Lowering::Impl {
     return static_cast<BufferId>(plan.buffers.size() - 1);
   }
   BufferId root(BufferId b) const {
-    while (plan.buffers[static_cast<size_t>(b)].place == PlanBuffer::Place::kAlias) b = plan.buffers[static_cast<size_t>(b)].index;
+    while (plan.buffers[static_cast<size_t>(b)].place == PlanBuffer::Place::kAlias)
+      b = plan.buffers[static_cast<size_t>(b)].index;
     return b;
   }
   bool known_when_bound(const Dim& d) const {
@@ -125,7 +131,8 @@ Lowering::Lowering(const Graph& g, const Target& t, const LoweringOptions& o, We
   for (const ValueId v : graph.inputs)
     for (const Dim& d : shape(v)) d.collect_symbols(impl_->input_symbols);
   for (const auto& s : impl_->input_symbols) impl_->symbol(s, graph);
-  for (size_t i = 0; i < graph.inputs.size(); ++i) impl_->plan.inputs.push_back({value(graph.inputs[i]).name, buffer(graph.inputs[i])});
+  for (size_t i = 0; i < graph.inputs.size(); ++i)
+    impl_->plan.inputs.push_back({value(graph.inputs[i]).name, buffer(graph.inputs[i])});
 }
 
 namespace {
@@ -144,7 +151,9 @@ BufferId Lowering::buffer(ValueId v) {
   if (x.constant && !x.constant->empty() && x.dtype != DType::kString) {
     // A mapped file's bytes end where they end; the engine's blobs have slack.
     const int blob = impl_->weights->add_view(x.constant->bytes(), std::make_shared<Tensor>(*x.constant));
-    if (const auto it = impl_->weight_buffers.find(blob); it != impl_->weight_buffers.end() && impl_->plan.buffers[static_cast<size_t>(it->second)].dtype == x.dtype) id = it->second;
+    if (const auto it = impl_->weight_buffers.find(blob);
+        it != impl_->weight_buffers.end() && impl_->plan.buffers[static_cast<size_t>(it->second)].dtype == x.dtype)
+      id = it->second;
   }
   if (id == kNone) {
     PlanBuffer b;
@@ -220,12 +229,14 @@ int Lowering::kernel(const std::string& name, std::vector<Dim> scalars, const st
 #ifndef NDEBUG
   std::string problem;
   llvm::raw_string_ostream stream(problem);
-  if (llvm::verifyModule(*e.module, &stream)) llvm::report_fatal_error(llvm::Twine("generated kernel is malformed: ") + problem);
+  if (llvm::verifyModule(*e.module, &stream))
+    llvm::report_fatal_error(llvm::Twine("generated kernel is malformed: ") + problem);
 #endif
   llvm::SmallVector<char, 0> code;
   llvm::raw_svector_ostream out(code);
   llvm::WriteBitcodeToFile(*e.module, out);
-  const auto [it, fresh] = impl_->kernel_by_code.try_emplace(std::string(code.begin(), code.end()), static_cast<int>(impl_->kernels.size()));
+  const auto [it, fresh] =
+      impl_->kernel_by_code.try_emplace(std::string(code.begin(), code.end()), static_cast<int>(impl_->kernels.size()));
   if (fresh) {
     Kernel k;
     k.name = "k" + std::to_string(it->second) + "_" + name;
@@ -300,7 +311,8 @@ Status Lowering::call(const Node& node, Call call) {
   in.tactic = std::move(call.tactic);
   std::set<BufferId> seen;
   for (const BufferId b : in.buffers)
-    if (b != kNone && seen.insert(b).second) in.traffic += static_cast<double>(typical(impl_->buffer_bytes[static_cast<size_t>(b)]));
+    if (b != kNone && seen.insert(b).second)
+      in.traffic += static_cast<double>(typical(impl_->buffer_bytes[static_cast<size_t>(b)]));
   impl_->plan.instrs.push_back(std::move(in));
   return {};
 }
@@ -349,7 +361,8 @@ Status Lowering::lower_all() {
     impl_->failures += "\n  [" + std::string(node.op->name()) + "] node \"" + node.name + "\": " + s.error().message;
   }
   if (impl_->failed)
-    return fail(Code::kUnsupported, std::to_string(impl_->failed) + " node(s) cannot be compiled for " + std::string(target.name) + ":" + impl_->failures);
+    return fail(Code::kUnsupported, std::to_string(impl_->failed) + " node(s) cannot be compiled for " +
+                                        std::string(target.name) + ":" + impl_->failures);
   return {};
 }
 
@@ -387,7 +400,9 @@ Result<Plan> Lowering::finish(std::vector<Kernel>& kernels) {
       Call c;
       c.kernel = kernel("copy", scalars, [&](Emitter& e) {
         Val from = e.buf(0), to = e.buf(1);
-        e.for_vectors(e.dim(bytes), 64, [&](Val at, int n, Val mask) { e.store(DType::kU8, e.load(DType::kU8, e.at(from, at), n, mask), e.at(to, at), mask); });
+        e.for_vectors(e.dim(bytes), 64, [&](Val at, int n, Val mask) {
+          e.store(DType::kU8, e.load(DType::kU8, e.at(from, at), n, mask), e.at(to, at), mask);
+        });
         e.ret();
       });
       c.buffers = {have, copy};

@@ -41,13 +41,13 @@ class WeightPool {
 struct Call {
   int kernel = kNone;
   std::vector<BufferId> buffers;
-  std::vector<Dim> scalars;          ///< those the kernel was emitted with, in that order
+  std::vector<Dim> scalars;  ///< those the kernel was emitted with, in that order
   Dim tasks = 1;
   Dim scratch_bytes = 0;             ///< per thread
   std::vector<std::string> defines;  ///< symbols that the kernel writes
   std::vector<BufferId> grows;       ///< buffers it allocates
   std::string tactic;
-  double flops = 0;                  ///< 0: taken from the operator
+  double flops = 0;  ///< 0: taken from the operator
 };
 
 /// Turns the nodes of an optimised graph into a Plan for one target. Each operator has one file src/codegen/lower/
@@ -95,7 +95,7 @@ class Lowering {
     std::unique_ptr<llvm::LLVMContext> context;
     std::unique_ptr<llvm::Module> module;
   };
-  Status lower_all();  ///< every node; unsupported ones are all listed in one error
+  Status lower_all();                                 ///< every node; unsupported ones are all listed in one error
   Result<Plan> finish(std::vector<Kernel>& kernels);  ///< plan without code offsets; kernels by id
  private:
   struct Impl;
@@ -123,9 +123,9 @@ class Epilogue {
  private:
   struct Input {
     DType dtype;
-    bool column_only = false;    ///< row stride 0 everywhere
-    Dim column_stride;           ///< 0 or 1 elements
-    bool row_major = false;      ///< row stride is constant: `row_stride` elements per row
+    bool column_only = false;  ///< row stride 0 everywhere
+    Dim column_stride;         ///< 0 or 1 elements
+    bool row_major = false;    ///< row stride is constant: `row_stride` elements per row
     Dim row_stride;
     std::vector<std::pair<Dim, Dim>> outer;  ///< (extent, element stride) of leading dimensions, inner first
   };

@@ -46,9 +46,11 @@ Val Emitter::exp(Val x) {
   Val kf = b.CreateFSub(shifted, h.c(kMagic));
   Val r = fma(kf, h.c(-0.693359375), x);
   r = fma(kf, h.c(2.12194440e-4), r);
-  Val q = h.poly(r, std::array{1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1, 1.0, 1.0});
+  Val q = h.poly(r, std::array{1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1,
+                               5.0000001201e-1, 1.0, 1.0});
   if (target.arch == Arch::kX86_64 && target.vector_bits == 512 && h.n == 16)  // one instruction, denormals included
-    return b.CreateIntrinsic(llvm::Intrinsic::x86_avx512_mask_scalef_ps_512, {}, {q, kf, q, b.getInt16(0xffff), b.getInt32(4)});
+    return b.CreateIntrinsic(llvm::Intrinsic::x86_avx512_mask_scalef_ps_512, {},
+                             {q, kf, q, b.getInt16(0xffff), b.getInt32(4)});
   Val k = b.CreateSub(b.CreateBitCast(shifted, h.ints()), h.ci(kMagicBits));
   // 2^k in two factors: k reaches from below the smallest denormal to above the largest float.
   Val half = b.CreateAShr(k, h.ci(1));
@@ -69,7 +71,8 @@ Val Emitter::log(Val x) {
   Val kf = b.CreateSIToFP(b.CreateSub(k, b.CreateSelect(tiny, h.ci(23), h.ci(0))), h.floats());
   Val f = b.CreateFSub(m, h.c(1));
   Val z = b.CreateFMul(f, f);
-  Val y = h.poly(f, std::array{7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1});
+  Val y = h.poly(f, std::array{7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1,
+                               -1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1});
   y = b.CreateFMul(b.CreateFMul(y, f), z);
   y = fma(kf, h.c(-2.12194440e-4), y);
   y = fma(h.c(-0.5), z, y);
@@ -85,10 +88,12 @@ Val Emitter::erf(Val x) {
   // minimax fits. (A rational form over the whole range rounds too often: five ULP where erf nears 1.)
   Helper h{*this, lane_count(x)};
   Val z = b.CreateFMul(x, x);
-  Val near = h.poly(z, std::array{5.882525147e-05, -7.280809223e-04, 5.085361656e-03, -2.678575926e-02, 1.128152385e-01, -3.76123935e-01, 1.283791214e-01});
+  Val near = h.poly(z, std::array{5.882525147e-05, -7.280809223e-04, 5.085361656e-03, -2.678575926e-02, 1.128152385e-01,
+                                  -3.76123935e-01, 1.283791214e-01});
   near = fma(near, x, x);
   Val a = b.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, x);
-  Val g = h.poly(h.at_most(a, 4), std::array{-7.317473064e-04, 4.66468744e-03, 9.238375351e-03, -8.99156481e-02, -1.243639439e-01, 9.946565032e-01});
+  Val g = h.poly(h.at_most(a, 4), std::array{-7.317473064e-04, 4.66468744e-03, 9.238375351e-03, -8.99156481e-02,
+                                             -1.243639439e-01, 9.946565032e-01});
   g = b.CreateFMul(g, g);
   g = b.CreateFMul(g, g);
   Val far = b.CreateBinaryIntrinsic(llvm::Intrinsic::copysign, fma(b.CreateFNeg(g), g, h.c(1)), x);
@@ -98,7 +103,10 @@ Val Emitter::erf(Val x) {
 Val Emitter::tanh(Val x) {
   Helper h{*this, lane_count(x)};
   Val z = b.CreateFMul(x, x);
-  Val small = fma(b.CreateFMul(h.poly(z, std::array{-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1}), z), x, x);
+  Val small = fma(b.CreateFMul(h.poly(z, std::array{-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2,
+                                                    1.33314422036e-1, -3.33332819422e-1}),
+                               z),
+                  x, x);
   Val a = b.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, x);
   Val t = exp(b.CreateFMul(h.at_most(a, 9.5), h.c(2)));
   Val big = b.CreateFSub(h.c(1), b.CreateFDiv(h.c(2), b.CreateFAdd(t, h.c(1))));
@@ -180,14 +188,16 @@ struct StepEmitter {
       Val bits = b.CreateBitCast(wide, e.vec(DType::kI32, n));
       Val top = b.CreateLShr(bits, e.constant_int(DType::kI32, 16, n));
       Val odd = b.CreateAnd(top, e.constant_int(DType::kI32, 1, n));
-      Val rounded = b.CreateLShr(b.CreateAdd(b.CreateAdd(bits, odd), e.constant_int(DType::kI32, 0x7fff, n)), e.constant_int(DType::kI32, 16, n));
+      Val rounded = b.CreateLShr(b.CreateAdd(b.CreateAdd(bits, odd), e.constant_int(DType::kI32, 0x7fff, n)),
+                                 e.constant_int(DType::kI32, 16, n));
       Val quiet = b.CreateOr(top, e.constant_int(DType::kI32, 0x40, n));
       return b.CreateTrunc(b.CreateSelect(b.CreateFCmpUNO(wide, wide), quiet, rounded), e.vec(DType::kBF16, n));
     }
     auto* type = e.vec(to, n);
     const auto &f = dtype_info(from), &g = dtype_info(to);
     if (to == DType::kBool)
-      return f.is_float ? e.b.CreateFCmpUNE(x, e.constant(from, 0, n)) : e.b.CreateICmpNE(x, e.constant_int(from, 0, n));
+      return f.is_float ? e.b.CreateFCmpUNE(x, e.constant(from, 0, n))
+                        : e.b.CreateICmpNE(x, e.constant_int(from, 0, n));
     if (f.is_float && g.is_float) return g.bits < f.bits ? e.b.CreateFPTrunc(x, type) : e.b.CreateFPExt(x, type);
     if (f.is_float) {
       // Through i64, then wrapped: what C's (int8_t)(int64_t)x gives; the conversion itself saturates.
@@ -210,30 +220,43 @@ struct StepEmitter {
     Val x = s.a >= 0 ? operand(s.a) : nullptr;
     Val y = s.b >= 0 ? operand(s.b) : nullptr;
     switch (s.prim) {
-      case Prim::kInput: return inputs[static_cast<size_t>(s.integer)];
-      case Prim::kConstant: return dtype_info(s.dtype).is_float ? e.constant(s.dtype, s.value, n) : e.constant_int(s.dtype, s.integer, n);
-      case Prim::kAdd: return fp ? b.CreateFAdd(x, y) : b.CreateAdd(x, y);
-      case Prim::kSub: return fp ? b.CreateFSub(x, y) : b.CreateSub(x, y);
-      case Prim::kMul: return fp ? b.CreateFMul(x, y) : b.CreateMul(x, y);
-      case Prim::kDiv: return fp ? b.CreateFDiv(x, y) : int_div(x, y, t, false);
-      case Prim::kFmod: return fp ? per_lane("fmod", t, {x, y}) : int_div(x, y, t, true);
+      case Prim::kInput:
+        return inputs[static_cast<size_t>(s.integer)];
+      case Prim::kConstant:
+        return dtype_info(s.dtype).is_float ? e.constant(s.dtype, s.value, n) : e.constant_int(s.dtype, s.integer, n);
+      case Prim::kAdd:
+        return fp ? b.CreateFAdd(x, y) : b.CreateAdd(x, y);
+      case Prim::kSub:
+        return fp ? b.CreateFSub(x, y) : b.CreateSub(x, y);
+      case Prim::kMul:
+        return fp ? b.CreateFMul(x, y) : b.CreateMul(x, y);
+      case Prim::kDiv:
+        return fp ? b.CreateFDiv(x, y) : int_div(x, y, t, false);
+      case Prim::kFmod:
+        return fp ? per_lane("fmod", t, {x, y}) : int_div(x, y, t, true);
       case Prim::kMod: {
         Val r = fp ? per_lane("fmod", t, {x, y}) : int_div(x, y, t, true);
         if (!sign) return r;
         // Sign of the divisor: add it where the remainder has the other sign.
         if (fp) {
           Val zero = e.constant(t, 0, n);
-          Val wrong = b.CreateAnd(b.CreateFCmpUNE(r, zero), b.CreateXor(b.CreateFCmpOLT(r, zero), b.CreateFCmpOLT(y, zero)));
+          Val wrong =
+              b.CreateAnd(b.CreateFCmpUNE(r, zero), b.CreateXor(b.CreateFCmpOLT(r, zero), b.CreateFCmpOLT(y, zero)));
           return b.CreateSelect(wrong, b.CreateFAdd(r, y), r);
         }
         Val zero = e.constant_int(t, 0, n);
-        Val wrong = b.CreateAnd(b.CreateICmpNE(r, zero), b.CreateXor(b.CreateICmpSLT(r, zero), b.CreateICmpSLT(y, zero)));
+        Val wrong =
+            b.CreateAnd(b.CreateICmpNE(r, zero), b.CreateXor(b.CreateICmpSLT(r, zero), b.CreateICmpSLT(y, zero)));
         return b.CreateSelect(wrong, b.CreateAdd(r, y), r);
       }
-      case Prim::kPow: return fp ? power(x, s, t) : per_lane("pow", t, {x, y});
-      case Prim::kMin: return fp ? e.fmin(x, y) : b.CreateBinaryIntrinsic(sign ? llvm::Intrinsic::smin : llvm::Intrinsic::umin, x, y);
-      case Prim::kMax: return fp ? e.fmax(x, y) : b.CreateBinaryIntrinsic(sign ? llvm::Intrinsic::smax : llvm::Intrinsic::umax, x, y);
-      case Prim::kNeg: return fp ? b.CreateFNeg(x) : b.CreateNeg(x);
+      case Prim::kPow:
+        return fp ? power(x, s, t) : per_lane("pow", t, {x, y});
+      case Prim::kMin:
+        return fp ? e.fmin(x, y) : b.CreateBinaryIntrinsic(sign ? llvm::Intrinsic::smin : llvm::Intrinsic::umin, x, y);
+      case Prim::kMax:
+        return fp ? e.fmax(x, y) : b.CreateBinaryIntrinsic(sign ? llvm::Intrinsic::smax : llvm::Intrinsic::umax, x, y);
+      case Prim::kNeg:
+        return fp ? b.CreateFNeg(x) : b.CreateNeg(x);
       case Prim::kAbs:
         if (fp) return intrinsic(llvm::Intrinsic::fabs, x);
         return sign ? b.CreateBinaryIntrinsic(llvm::Intrinsic::abs, x, b.getFalse()) : x;
@@ -247,27 +270,54 @@ struct StepEmitter {
         Val r = sign ? b.CreateSelect(b.CreateICmpSLT(x, zero), e.constant_int(t, -1, n), zero) : zero;
         return b.CreateSelect(sign ? b.CreateICmpSGT(x, zero) : b.CreateICmpUGT(x, zero), one, r);
       }
-      case Prim::kFloor: return fp ? intrinsic(llvm::Intrinsic::floor, x) : x;
-      case Prim::kCeil: return fp ? intrinsic(llvm::Intrinsic::ceil, x) : x;
-      case Prim::kRound: return fp ? intrinsic(llvm::Intrinsic::rint, x) : x;
-      case Prim::kTrunc: return fp ? intrinsic(llvm::Intrinsic::trunc, x) : x;
-      case Prim::kSqrt: return intrinsic(llvm::Intrinsic::sqrt, x);
-      case Prim::kExp: return t == DType::kF32 ? e.exp(x) : per_lane("exp", t, {x});
-      case Prim::kLog: return t == DType::kF32 ? e.log(x) : per_lane("log", t, {x});
-      case Prim::kErf: return t == DType::kF32 ? e.erf(x) : per_lane("erf", t, {x});
-      case Prim::kTanh: return t == DType::kF32 ? e.tanh(x) : per_lane("tanh", t, {x});
-      case Prim::kReciprocal: return b.CreateFDiv(e.constant(t, 1, n), x);
-      case Prim::kSin: case Prim::kCos: case Prim::kTan: case Prim::kAsin: case Prim::kAcos: case Prim::kAtan:
-      case Prim::kSinh: case Prim::kCosh: case Prim::kAsinh: case Prim::kAcosh: case Prim::kAtanh:
+      case Prim::kFloor:
+        return fp ? intrinsic(llvm::Intrinsic::floor, x) : x;
+      case Prim::kCeil:
+        return fp ? intrinsic(llvm::Intrinsic::ceil, x) : x;
+      case Prim::kRound:
+        return fp ? intrinsic(llvm::Intrinsic::rint, x) : x;
+      case Prim::kTrunc:
+        return fp ? intrinsic(llvm::Intrinsic::trunc, x) : x;
+      case Prim::kSqrt:
+        return intrinsic(llvm::Intrinsic::sqrt, x);
+      case Prim::kExp:
+        return t == DType::kF32 ? e.exp(x) : per_lane("exp", t, {x});
+      case Prim::kLog:
+        return t == DType::kF32 ? e.log(x) : per_lane("log", t, {x});
+      case Prim::kErf:
+        return t == DType::kF32 ? e.erf(x) : per_lane("erf", t, {x});
+      case Prim::kTanh:
+        return t == DType::kF32 ? e.tanh(x) : per_lane("tanh", t, {x});
+      case Prim::kReciprocal:
+        return b.CreateFDiv(e.constant(t, 1, n), x);
+      case Prim::kSin:
+      case Prim::kCos:
+      case Prim::kTan:
+      case Prim::kAsin:
+      case Prim::kAcos:
+      case Prim::kAtan:
+      case Prim::kSinh:
+      case Prim::kCosh:
+      case Prim::kAsinh:
+      case Prim::kAcosh:
+      case Prim::kAtanh:
         return per_lane(std::string(prim_info(s.prim).name).c_str(), t, {x});
-      case Prim::kEq: return fp ? b.CreateFCmpOEQ(x, y) : b.CreateICmpEQ(x, y);
-      case Prim::kLt: return fp ? b.CreateFCmpOLT(x, y) : sign ? b.CreateICmpSLT(x, y) : b.CreateICmpULT(x, y);
-      case Prim::kLe: return fp ? b.CreateFCmpOLE(x, y) : sign ? b.CreateICmpSLE(x, y) : b.CreateICmpULE(x, y);
-      case Prim::kAnd: return b.CreateAnd(x, y);
-      case Prim::kOr: return b.CreateOr(x, y);
-      case Prim::kXor: return b.CreateXor(x, y);
-      case Prim::kNot: return b.CreateNot(x);
-      case Prim::kShl: case Prim::kShr: {
+      case Prim::kEq:
+        return fp ? b.CreateFCmpOEQ(x, y) : b.CreateICmpEQ(x, y);
+      case Prim::kLt:
+        return fp ? b.CreateFCmpOLT(x, y) : sign ? b.CreateICmpSLT(x, y) : b.CreateICmpULT(x, y);
+      case Prim::kLe:
+        return fp ? b.CreateFCmpOLE(x, y) : sign ? b.CreateICmpSLE(x, y) : b.CreateICmpULE(x, y);
+      case Prim::kAnd:
+        return b.CreateAnd(x, y);
+      case Prim::kOr:
+        return b.CreateOr(x, y);
+      case Prim::kXor:
+        return b.CreateXor(x, y);
+      case Prim::kNot:
+        return b.CreateNot(x);
+      case Prim::kShl:
+      case Prim::kShr: {
         // Shifting by the width or more gives 0, not LLVM's poison.
         Val width = e.constant_int(t, dtype_bits(t), n);
         Val inside = b.CreateICmpULT(y, width);
@@ -275,11 +325,16 @@ struct StepEmitter {
         Val r = s.prim == Prim::kShl ? b.CreateShl(x, by) : sign ? b.CreateAShr(x, by) : b.CreateLShr(x, by);
         return b.CreateSelect(inside, r, e.constant_int(t, 0, n));
       }
-      case Prim::kIsNaN: return fp ? b.CreateFCmpUNO(x, x) : e.constant_int(DType::kBool, 0, n);
+      case Prim::kIsNaN:
+        return fp ? b.CreateFCmpUNO(x, x) : e.constant_int(DType::kBool, 0, n);
       case Prim::kIsInf:
-        return fp ? b.CreateFCmpOEQ(intrinsic(llvm::Intrinsic::fabs, x), e.constant(t, std::numeric_limits<double>::infinity(), n)) : e.constant_int(DType::kBool, 0, n);
-      case Prim::kSelect: return b.CreateSelect(x, y, operand(s.c));
-      case Prim::kCast: return cast(x, t, s.dtype);
+        return fp ? b.CreateFCmpOEQ(intrinsic(llvm::Intrinsic::fabs, x),
+                                    e.constant(t, std::numeric_limits<double>::infinity(), n))
+                  : e.constant_int(DType::kBool, 0, n);
+      case Prim::kSelect:
+        return b.CreateSelect(x, y, operand(s.c));
+      case Prim::kCast:
+        return cast(x, t, s.dtype);
     }
     return x;
   }

@@ -67,7 +67,8 @@ lathe::Result<Shape> parse_shape(const std::string& input, const std::string& te
     if (end == std::string::npos) end = text.size();
     const auto d = parse_dim(text.substr(at, end - at));
     if (!d || (d->is_const() && d->value() < 0))
-      return fail(Code::kUsage, "--shape " + input + "=" + text + ": \"" + text.substr(at, end - at) + "\" is no dimension; write e.g. 1x3x224x224 or batch,3,224,224");
+      return fail(Code::kUsage, "--shape " + input + "=" + text + ": \"" + text.substr(at, end - at) +
+                                    "\" is no dimension; write e.g. 1x3x224x224 or batch,3,224,224");
     shape.push_back(*d);
     at = end + 1;
   }
@@ -77,8 +78,10 @@ lathe::Result<Shape> parse_shape(const std::string& input, const std::string& te
 lathe::Status check_options(const BuildOptions& o) {
   static const std::set<std::string> kMaths{"strict", "default", "fast"};
   if (!kMaths.contains(o.math)) return fail(Code::kUsage, "--math " + o.math + ": choose strict, default or fast");
-  if (o.precision != "fp32") return fail(Code::kUnsupported, "--precision " + o.precision + " is not supported yet; fp32 is");
-  if (o.tune != "none") return fail(Code::kUnsupported, "--tune " + o.tune + " is not supported yet; none is (the cost model chooses)");
+  if (o.precision != "fp32")
+    return fail(Code::kUnsupported, "--precision " + o.precision + " is not supported yet; fp32 is");
+  if (o.tune != "none")
+    return fail(Code::kUnsupported, "--tune " + o.tune + " is not supported yet; none is (the cost model chooses)");
   return {};
 }
 
@@ -89,13 +92,19 @@ lathe::Status set_ranges(Graph& graph, const BuildOptions& o) {
     int64_t SymbolRange::* field;
     const char* flag;
   };
-  for (const Kind& kind : {Kind{o.min_shapes, &SymbolRange::min, "--min-shape"}, Kind{o.opt_shapes, &SymbolRange::opt, "--opt-shape"}, Kind{o.max_shapes, &SymbolRange::max, "--max-shape"}})
+  for (const Kind& kind :
+       {Kind{o.min_shapes, &SymbolRange::min, "--min-shape"}, Kind{o.opt_shapes, &SymbolRange::opt, "--opt-shape"},
+        Kind{o.max_shapes, &SymbolRange::max, "--max-shape"}})
     for (const auto& [name, text] : kind.shapes) {
-      const auto v = std::find_if(graph.inputs.begin(), graph.inputs.end(), [&](ValueId id) { return graph.value(id).name == name; });
-      if (v == graph.inputs.end()) return fail(Code::kUsage, std::string(kind.flag) + " names \"" + name + "\", which is no input of the model");
+      const auto v = std::find_if(graph.inputs.begin(), graph.inputs.end(),
+                                  [&](ValueId id) { return graph.value(id).name == name; });
+      if (v == graph.inputs.end())
+        return fail(Code::kUsage, std::string(kind.flag) + " names \"" + name + "\", which is no input of the model");
       LATHE_TRY(const Shape wanted, parse_shape(name, text));
       const Shape& have = graph.value(*v).shape;
-      if (wanted.size() != have.size()) return fail(Code::kUsage, std::string(kind.flag) + " " + name + "=" + text + ": the input has rank " + std::to_string(have.size()));
+      if (wanted.size() != have.size())
+        return fail(Code::kUsage, std::string(kind.flag) + " " + name + "=" + text + ": the input has rank " +
+                                      std::to_string(have.size()));
       for (size_t i = 0; i < have.size(); ++i) {
         const std::string symbol = have[i].symbol_name();
         if (!symbol.empty() && wanted[i].is_const()) graph.symbols[symbol].*(kind.field) = wanted[i].value();
@@ -131,7 +140,8 @@ struct Built {
   std::unique_ptr<Graph> graph;
 };
 
-lathe::Result<std::unique_ptr<Built>> make(const std::string& model, const BuildOptions& o, BuildReport& report, Stages& stages) {
+lathe::Result<std::unique_ptr<Built>> make(const std::string& model, const BuildOptions& o, BuildReport& report,
+                                           Stages& stages) {
   LATHE_CHECK(check_options(o));
   std::vector<const Target*> wanted;
   for (const std::string& name : o.targets.empty() ? std::vector<std::string>{"host"} : o.targets) {
@@ -162,14 +172,20 @@ lathe::Result<std::unique_ptr<Built>> make(const std::string& model, const Build
     report.kernels += static_cast<int>(target.plan.kernels.size());
     report.instructions += static_cast<int>(target.plan.instrs.size());
     if (!stages.at(before + 0.3 * share)) return std::unexpected(interrupted());
-    LATHE_TRY(target.code, codegen::compile_kernels(*wanted[i], std::move(kernels), target.plan, jobs, [&](size_t done, size_t total) {
-                return stages.at(before + share * (0.3 + 0.7 * static_cast<double>(done) / static_cast<double>(total)));
-              }));
+    LATHE_TRY(
+        target.code,
+        codegen::compile_kernels(*wanted[i], std::move(kernels), target.plan, jobs, [&](size_t done, size_t total) {
+          return stages.at(before + share * (0.3 + 0.7 * static_cast<double>(done) / static_cast<double>(total)));
+        }));
     built->contents.targets.push_back(std::move(target));
   }
   built->contents.weights = built->weights.blobs();
   for (const auto& w : built->contents.weights) report.weight_bytes += static_cast<int64_t>(w.size());
-  built->contents.provenance = {{"lathe", kVersion}, {"math", o.math}, {"precision", o.precision}, {"tune", o.tune}, {"model", built->graph->name}};
+  built->contents.provenance = {{"lathe", kVersion},
+                                {"math", o.math},
+                                {"precision", o.precision},
+                                {"tune", o.tune},
+                                {"model", built->graph->name}};
   if (!stages.start("write")) return std::unexpected(interrupted());
   return built;
 }
@@ -193,7 +209,8 @@ Result<BuildReport> build(const std::string& model, const std::string& engine, c
   return report;
 }
 
-Result<std::vector<std::byte>> build_in_memory(const std::string& model, const BuildOptions& options, BuildReport* report_out) {
+Result<std::vector<std::byte>> build_in_memory(const std::string& model, const BuildOptions& options,
+                                               BuildReport* report_out) {
   BuildReport report;
   Stages stages(options, report);
   const auto built = make(model, options, report, stages);

@@ -92,9 +92,8 @@ Dim operator*(const Dim& a, const Dim& b) {
 }
 
 bool operator==(const Dim& a, const Dim& b) {
-  return std::equal(
-      a.terms_.begin(), a.terms_.end(), b.terms_.begin(), b.terms_.end(),
-      [](const Term& x, const Term& y) { return x.coefficient == y.coefficient && atoms_equal(x, y); });
+  return std::equal(a.terms_.begin(), a.terms_.end(), b.terms_.begin(), b.terms_.end(),
+                    [](const Term& x, const Term& y) { return x.coefficient == y.coefficient && atoms_equal(x, y); });
 }
 
 std::string Dim::str() const {
@@ -104,12 +103,18 @@ std::string Dim::str() const {
   auto put = [&](const Term& t) {
     std::string body;
     for (const auto& a : t.atoms) body += (body.empty() ? "" : "*") + a->key;
-    if (!s.empty()) s += t.coefficient < 0 ? "-" : "+";
-    else if (t.coefficient < 0) s += "-";
-    const uint64_t magnitude = t.coefficient < 0 ? uint64_t(0) - static_cast<uint64_t>(t.coefficient) : static_cast<uint64_t>(t.coefficient);
-    if (body.empty()) s += std::to_string(magnitude);
-    else if (magnitude != 1) s += std::to_string(magnitude) + "*" + body;
-    else s += body;
+    if (!s.empty())
+      s += t.coefficient < 0 ? "-" : "+";
+    else if (t.coefficient < 0)
+      s += "-";
+    const uint64_t magnitude =
+        t.coefficient < 0 ? uint64_t(0) - static_cast<uint64_t>(t.coefficient) : static_cast<uint64_t>(t.coefficient);
+    if (body.empty())
+      s += std::to_string(magnitude);
+    else if (magnitude != 1)
+      s += std::to_string(magnitude) + "*" + body;
+    else
+      s += body;
   };
   for (const auto& t : terms_)
     if (!t.atoms.empty()) put(t);
@@ -147,10 +152,18 @@ Dim Dim::substitute(const std::map<std::string, Dim>& values) const {
           f = it != values.end() ? it->second : Dim::symbol(a->key);
           break;
         }
-        case AtomKind::kFloorDiv: f = floor_div(a->args[0].substitute(values), a->args[1].substitute(values)); break;
-        case AtomKind::kMod: f = mod(a->args[0].substitute(values), a->args[1].substitute(values)); break;
-        case AtomKind::kMin: f = min(a->args[0].substitute(values), a->args[1].substitute(values)); break;
-        case AtomKind::kMax: f = max(a->args[0].substitute(values), a->args[1].substitute(values)); break;
+        case AtomKind::kFloorDiv:
+          f = floor_div(a->args[0].substitute(values), a->args[1].substitute(values));
+          break;
+        case AtomKind::kMod:
+          f = mod(a->args[0].substitute(values), a->args[1].substitute(values));
+          break;
+        case AtomKind::kMin:
+          f = min(a->args[0].substitute(values), a->args[1].substitute(values));
+          break;
+        case AtomKind::kMax:
+          f = max(a->args[0].substitute(values), a->args[1].substitute(values));
+          break;
       }
       p = p * f;
     }
@@ -171,11 +184,14 @@ Dim floor_div(const Dim& a, const Dim& b) {
       Dim term = t.coefficient;
       if (t.coefficient % b.value() == 0) term = t.coefficient / b.value();
       for (const auto& atom : t.atoms) {
-        Dim f = atom->kind == AtomKind::kSymbol ? Dim::symbol(atom->key) : make_atom(atom->kind, atom->args[0], atom->args[1]);
+        Dim f = atom->kind == AtomKind::kSymbol ? Dim::symbol(atom->key)
+                                                : make_atom(atom->kind, atom->args[0], atom->args[1]);
         term = term * f;
       }
-      if (t.coefficient % b.value() == 0) whole = whole + term;
-      else rest = rest + term;
+      if (t.coefficient % b.value() == 0)
+        whole = whole + term;
+      else
+        rest = rest + term;
     }
     if (rest.equals(0)) return whole;
     if (rest.is_const()) return whole + floor_div_int(rest.value(), b.value());
@@ -202,7 +218,8 @@ Dim floor_div(const Dim& a, const Dim& b) {
       }
       Dim term = t.coefficient / divisor.coefficient;
       for (const auto& atom : atoms)
-        term = term * (atom->kind == AtomKind::kSymbol ? Dim::symbol(atom->key) : make_atom(atom->kind, atom->args[0], atom->args[1]));
+        term = term * (atom->kind == AtomKind::kSymbol ? Dim::symbol(atom->key)
+                                                       : make_atom(atom->kind, atom->args[0], atom->args[1]));
       quotient = quotient + term;
     }
     if (exact) return quotient;
@@ -213,7 +230,8 @@ Dim floor_div(const Dim& a, const Dim& b) {
 Dim ceil_div(const Dim& a, const Dim& b) { return floor_div(a + b - 1, b); }
 
 Dim mod(const Dim& a, const Dim& b) {
-  if (a.is_const() && b.is_const() && b.value() != 0) return a.value() - floor_div_int(a.value(), b.value()) * b.value();
+  if (a.is_const() && b.is_const() && b.value() != 0)
+    return a.value() - floor_div_int(a.value(), b.value()) * b.value();
   if (b.equals(1) || a == b) return 0;
   return make_atom(AtomKind::kMod, a, b);
 }
@@ -316,7 +334,9 @@ struct DimParser {
       }
       return Dim(v);
     }
-    auto word = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' || c == '/' || c == ':' || c == '#'; };
+    auto word = [](char c) {
+      return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' || c == '/' || c == ':' || c == '#';
+    };
     while (at < text.size() && word(text[at])) ++at;
     if (at == start) return std::nullopt;
     const std::string name(text.substr(start, at - start));
@@ -327,10 +347,14 @@ struct DimParser {
         const auto b = sum();
         if (!b || !take(')')) return std::nullopt;
         switch (n.kind) {
-          case AtomKind::kFloorDiv: return floor_div(*a, *b);
-          case AtomKind::kMod: return mod(*a, *b);
-          case AtomKind::kMin: return min(*a, *b);
-          default: return max(*a, *b);
+          case AtomKind::kFloorDiv:
+            return floor_div(*a, *b);
+          case AtomKind::kMod:
+            return mod(*a, *b);
+          case AtomKind::kMin:
+            return min(*a, *b);
+          default:
+            return max(*a, *b);
         }
       }
     return Dim::symbol(name);

@@ -33,7 +33,8 @@ Result<std::vector<Tensor>> evaluate_graph(const Graph& graph, const std::map<st
     for (const ValueId v : n.inputs) in.push_back(v == kNoId ? Tensor() : values[static_cast<size_t>(v)]);
     auto out = evaluate_node(n, in);
     if (!out)
-      return fail(out.error().code, "[" + std::string(n.op->name()) + "] " + out.error().message + " (node \"" + n.name + "\")");
+      return fail(out.error().code,
+                  "[" + std::string(n.op->name()) + "] " + out.error().message + " (node \"" + n.name + "\")");
     for (size_t i = 0; i < n.outputs.size(); ++i) values[static_cast<size_t>(n.outputs[i])] = std::move((*out)[i]);
     for (const ValueId v : n.inputs)
       if (v != kNoId && --uses[static_cast<size_t>(v)] == 0) values[static_cast<size_t>(v)] = Tensor();

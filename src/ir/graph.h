@@ -30,11 +30,11 @@ struct Node {
   std::shared_ptr<const Op> op;  ///< null: removed
   std::vector<ValueId> inputs;   ///< kNoId: absent optional input
   std::vector<ValueId> outputs;
-  std::string name;              ///< the user's node; fused nodes join theirs with " + "
+  std::string name;  ///< the user's node; fused nodes join theirs with " + "
   /// Elementwise work done on output 0 before it is stored: input 0 of the program is the operator's own result, the
   /// others are `inputs[anchor_inputs …]`, broadcast to the output. Empty: none. The output's dtype is the program's.
   Program epilogue;
-  int anchor_inputs = 0;         ///< inputs that belong to the operator itself
+  int anchor_inputs = 0;  ///< inputs that belong to the operator itself
 
   [[nodiscard]] bool alive() const { return op != nullptr; }
   template <class T>
@@ -55,8 +55,8 @@ class Graph {
   ValueId add_constant(std::string name, Tensor t);
   /// Adds a node, infers its outputs (names: `output_names`, or made up where empty) and returns its id. The error
   /// names the node and operator.
-  Result<NodeId> add_node(std::shared_ptr<const Op> op, std::vector<ValueId> inputs, std::vector<std::string> output_names,
-                          std::string name);
+  Result<NodeId> add_node(std::shared_ptr<const Op> op, std::vector<ValueId> inputs,
+                          std::vector<std::string> output_names, std::string name);
   /// As add_node with one unnamed output; returns that value. `like` lends its node name.
   Result<ValueId> add(std::shared_ptr<const Op> op, std::vector<ValueId> inputs, const std::string& name);
 

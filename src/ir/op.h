@@ -23,7 +23,7 @@ class Graph;
 struct ValueInfo {
   DType dtype = DType::kUndefined;
   Shape shape;
-  const Tensor* constant = nullptr;      ///< the value itself where it is known
+  const Tensor* constant = nullptr;  ///< the value itself where it is known
   /// Elements of a small integer tensor (rank 0 or 1) as expressions: how shapes flow through Shape → Gather → Concat.
   std::optional<std::vector<Dim>> content;
   [[nodiscard]] int64_t rank() const { return static_cast<int64_t>(shape.size()); }

@@ -110,7 +110,8 @@ class Cursor {
 /// Fills an operator's attributes from their texts.
 class AttrReader final : public AttrVisitor {
  public:
-  AttrReader(std::map<std::string, std::string_view, std::less<>> texts, int depth) : texts_(std::move(texts)), depth_(depth) {}
+  AttrReader(std::map<std::string, std::string_view, std::less<>> texts, int depth)
+      : texts_(std::move(texts)), depth_(depth) {}
 
   void attr(const char* n, int64_t& v) override { number(n, v); }
   void attr(const char* n, double& v) override { number(n, v); }
@@ -299,8 +300,10 @@ class Parser {
     }
     if (in_.peek() == '#') {
       in_.word();
-      values_[d.name] = graph_->add_constant(d.name, *d.dtype == DType::kString ? Tensor::of_strings(*dims, std::vector<std::string>(static_cast<size_t>(count)))
-                                                                                : Tensor::zeros(*d.dtype, *dims));
+      values_[d.name] = graph_->add_constant(
+          d.name, *d.dtype == DType::kString
+                      ? Tensor::of_strings(*dims, std::vector<std::string>(static_cast<size_t>(count)))
+                      : Tensor::zeros(*d.dtype, *dims));
       return {};
     }
     if (count > text::kMaxPrinted) return in_.error("constant \"" + d.name + "\" has too many elements to be listed");

@@ -49,8 +49,10 @@ std::string node_text(const Graph& graph, const Node& n) {
   for (size_t i = 0; i < n.outputs.size(); ++i) s += (i ? ", " : "") + typed(graph.value(n.outputs[i]));
   s += " = " + std::string(n.op->name()) + "(";
   for (size_t i = 0; i < n.inputs.size(); ++i) {
-    if (i) s += static_cast<int>(i) == n.anchor_inputs ? "; " : ", ";
-    else if (n.anchor_inputs == 0) s += "; ";
+    if (i)
+      s += static_cast<int>(i) == n.anchor_inputs ? "; " : ", ";
+    else if (n.anchor_inputs == 0)
+      s += "; ";
     s += n.inputs[i] == kNoId ? "_" : text::name_text(graph.value(n.inputs[i]).name);
   }
   s += ")";

@@ -12,20 +12,13 @@ namespace lathe {
 namespace {
 
 constexpr PrimInfo kPrims[] = {
-    {"input", 0}, {"constant", 0},
-    {"add", 2}, {"sub", 2}, {"mul", 2}, {"div", 2},
-    {"mod", 2}, {"fmod", 2},
-    {"pow", 2}, {"min", 2}, {"max", 2},
-    {"neg", 1}, {"abs", 1}, {"sign", 1}, {"floor", 1}, {"ceil", 1}, {"round", 1}, {"trunc", 1},
-    {"sqrt", 1}, {"exp", 1}, {"log", 1}, {"erf", 1}, {"tanh", 1}, {"sin", 1}, {"cos", 1}, {"tan", 1}, {"asin", 1},
-    {"acos", 1}, {"atan", 1}, {"sinh", 1}, {"cosh", 1}, {"asinh", 1}, {"acosh", 1}, {"atanh", 1},
-    {"reciprocal", 1},
-    {"eq", 2}, {"lt", 2}, {"le", 2},
-    {"and", 2}, {"or", 2}, {"xor", 2}, {"not", 1},
-    {"shl", 2}, {"shr", 2},
-    {"isnan", 1}, {"isinf", 1},
-    {"select", 3},
-    {"cast", 1},
+    {"input", 0}, {"constant", 0}, {"add", 2},   {"sub", 2},   {"mul", 2},    {"div", 2},   {"mod", 2},
+    {"fmod", 2},  {"pow", 2},      {"min", 2},   {"max", 2},   {"neg", 1},    {"abs", 1},   {"sign", 1},
+    {"floor", 1}, {"ceil", 1},     {"round", 1}, {"trunc", 1}, {"sqrt", 1},   {"exp", 1},   {"log", 1},
+    {"erf", 1},   {"tanh", 1},     {"sin", 1},   {"cos", 1},   {"tan", 1},    {"asin", 1},  {"acos", 1},
+    {"atan", 1},  {"sinh", 1},     {"cosh", 1},  {"asinh", 1}, {"acosh", 1},  {"atanh", 1}, {"reciprocal", 1},
+    {"eq", 2},    {"lt", 2},       {"le", 2},    {"and", 2},   {"or", 2},     {"xor", 2},   {"not", 1},
+    {"shl", 2},   {"shr", 2},      {"isnan", 1}, {"isinf", 1}, {"select", 3}, {"cast", 1},
 };
 static_assert(std::size(kPrims) == static_cast<size_t>(Prim::kCast) + 1);
 
@@ -127,14 +120,16 @@ bool read_number(std::string_view word, T& v) {
 }
 
 bool read_step(std::string_view word, size_t limit, int& v) {
-  return word.size() > 1 && word[0] == '%' && read_number(word.substr(1), v) && v >= 0 && static_cast<size_t>(v) < limit;
+  return word.size() > 1 && word[0] == '%' && read_number(word.substr(1), v) && v >= 0 &&
+         static_cast<size_t>(v) < limit;
 }
 
 bool read_step_line(const std::vector<std::string_view>& w, Program& p) {
   Step s;
   if (w.size() < 3) return false;
   const auto dtype = dtype_from_name(w[0]);
-  const auto* const prim = std::find_if(std::begin(kPrims), std::end(kPrims), [&](const PrimInfo& i) { return i.name == w[2]; });
+  const auto* const prim =
+      std::find_if(std::begin(kPrims), std::end(kPrims), [&](const PrimInfo& i) { return i.name == w[2]; });
   int index = -1;
   if (!dtype || prim == std::end(kPrims) || !read_step(w[1], p.steps.size() + 1, index)) return false;
   if (static_cast<size_t>(index) != p.steps.size()) return false;

@@ -18,19 +18,54 @@ namespace lathe {
 /// Arithmetic is in the step's dtype: IEEE for floats (f16/bf16 compute in f32 and round on store), two's complement
 /// wrap-around for integers. Comparisons yield bool. min/max propagate NaN (ONNX Min/Max, Relu, Clip).
 enum class Prim : uint8_t {
-  kInput, kConstant,
-  kAdd, kSub, kMul, kDiv,   // integer division truncates; by zero gives 0
-  kMod, kFmod,              // kMod: sign of the divisor (Python); kFmod: sign of the dividend (C)
-  kPow, kMin, kMax,
-  kNeg, kAbs, kSign, kFloor, kCeil, kRound /* half to even */, kTrunc,
-  kSqrt, kExp, kLog, kErf, kTanh, kSin, kCos, kTan, kAsin, kAcos, kAtan, kSinh, kCosh, kAsinh, kAcosh, kAtanh,
+  kInput,
+  kConstant,
+  kAdd,
+  kSub,
+  kMul,
+  kDiv,  // integer division truncates; by zero gives 0
+  kMod,
+  kFmod,  // kMod: sign of the divisor (Python); kFmod: sign of the dividend (C)
+  kPow,
+  kMin,
+  kMax,
+  kNeg,
+  kAbs,
+  kSign,
+  kFloor,
+  kCeil,
+  kRound /* half to even */,
+  kTrunc,
+  kSqrt,
+  kExp,
+  kLog,
+  kErf,
+  kTanh,
+  kSin,
+  kCos,
+  kTan,
+  kAsin,
+  kAcos,
+  kAtan,
+  kSinh,
+  kCosh,
+  kAsinh,
+  kAcosh,
+  kAtanh,
   kReciprocal,
-  kEq, kLt, kLe,
-  kAnd, kOr, kXor, kNot,    // bitwise on integers, logical on bool
-  kShl, kShr,
-  kIsNaN, kIsInf,
-  kSelect,                  // a ? b : c
-  kCast                     // float → integer truncates; saturating where C leaves it undefined
+  kEq,
+  kLt,
+  kLe,
+  kAnd,
+  kOr,
+  kXor,
+  kNot,  // bitwise on integers, logical on bool
+  kShl,
+  kShr,
+  kIsNaN,
+  kIsInf,
+  kSelect,  // a ? b : c
+  kCast     // float → integer truncates; saturating where C leaves it undefined
 };
 struct PrimInfo {
   std::string_view name;
@@ -43,8 +78,8 @@ struct Step {
   Prim prim = Prim::kInput;
   DType dtype = DType::kF32;  ///< of the result
   int a = -1, b = -1, c = -1;
-  double value = 0;           ///< kConstant of a float dtype
-  int64_t integer = 0;        ///< kConstant of an integer or bool dtype; kInput: which input
+  double value = 0;     ///< kConstant of a float dtype
+  int64_t integer = 0;  ///< kConstant of an integer or bool dtype; kInput: which input
   friend bool operator==(const Step&, const Step&) = default;
 };
 

@@ -22,20 +22,43 @@ bool with_type(DType t, F&& f) {
   switch (t) {
     case DType::kF32:
     case DType::kF16:
-    case DType::kBF16: f(float{}); return true;
-    case DType::kF64: f(double{}); return true;
+    case DType::kBF16:
+      f(float{});
+      return true;
+    case DType::kF64:
+      f(double{});
+      return true;
     case DType::kU8:
-    case DType::kU4: f(uint8_t{}); return true;
+    case DType::kU4:
+      f(uint8_t{});
+      return true;
     case DType::kI8:
-    case DType::kI4: f(int8_t{}); return true;
-    case DType::kU16: f(uint16_t{}); return true;
-    case DType::kI16: f(int16_t{}); return true;
-    case DType::kU32: f(uint32_t{}); return true;
-    case DType::kI32: f(int32_t{}); return true;
-    case DType::kU64: f(uint64_t{}); return true;
-    case DType::kI64: f(int64_t{}); return true;
-    case DType::kBool: f(bool{}); return true;
-    default: return false;
+    case DType::kI4:
+      f(int8_t{});
+      return true;
+    case DType::kU16:
+      f(uint16_t{});
+      return true;
+    case DType::kI16:
+      f(int16_t{});
+      return true;
+    case DType::kU32:
+      f(uint32_t{});
+      return true;
+    case DType::kI32:
+      f(int32_t{});
+      return true;
+    case DType::kU64:
+      f(uint64_t{});
+      return true;
+    case DType::kI64:
+      f(int64_t{});
+      return true;
+    case DType::kBool:
+      f(bool{});
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -131,12 +154,23 @@ class Reader {
       return static_cast<uint8_t>((std::to_integer<unsigned>(data[i / 2]) >> (4 * (i & 1))) & 15u);
     };
     switch (tensor_->dtype()) {
-      case DType::kF16: fill(float{}, [&](int64_t i) { return half_to_float(stored(uint16_t{}, i)); }); return;
-      case DType::kBF16: fill(float{}, [&](int64_t i) { return bf16_to_float(stored(uint16_t{}, i)); }); return;
-      case DType::kU4: fill(uint8_t{}, nibble); return;
-      case DType::kI4: fill(int8_t{}, [&](int64_t i) { return static_cast<int8_t>((nibble(i) ^ 8) - 8); }); return;
-      case DType::kBool: fill(bool{}, [&](int64_t i) { return stored(uint8_t{}, i) != 0; }); return;
-      default: break;
+      case DType::kF16:
+        fill(float{}, [&](int64_t i) { return half_to_float(stored(uint16_t{}, i)); });
+        return;
+      case DType::kBF16:
+        fill(float{}, [&](int64_t i) { return bf16_to_float(stored(uint16_t{}, i)); });
+        return;
+      case DType::kU4:
+        fill(uint8_t{}, nibble);
+        return;
+      case DType::kI4:
+        fill(int8_t{}, [&](int64_t i) { return static_cast<int8_t>((nibble(i) ^ 8) - 8); });
+        return;
+      case DType::kBool:
+        fill(bool{}, [&](int64_t i) { return stored(uint8_t{}, i) != 0; });
+        return;
+      default:
+        break;
     }
     with_type(tensor_->dtype(), [&]<class T>(T tag) { fill(tag, [&](int64_t i) { return stored(tag, i); }); });
   }
@@ -147,7 +181,8 @@ class Reader {
 
 void store(Tensor& t, int64_t to, Lanes& lanes, int64_t n) {
   const auto at = static_cast<size_t>(to);
-  auto* const halves = t.dtype() == DType::kF16 || t.dtype() == DType::kBF16 ? t.mutable_as<uint16_t>().data() + at : nullptr;
+  auto* const halves =
+      t.dtype() == DType::kF16 || t.dtype() == DType::kBF16 ? t.mutable_as<uint16_t>().data() + at : nullptr;
   switch (t.dtype()) {
     case DType::kF16:
       for (int64_t i = 0; i < n; ++i) halves[i] = float_to_half(lanes.as<float>()[i]);
@@ -163,7 +198,8 @@ void store(Tensor& t, int64_t to, Lanes& lanes, int64_t n) {
         b = (b & ~(std::byte{15} << shift)) | ((std::byte(lanes.as<uint8_t>()[i]) & std::byte{15}) << shift);
       }
       return;
-    default: break;
+    default:
+      break;
   }
   with_type(t.dtype(), [&]<class T>(T) {
     std::memcpy(t.mutable_bytes().data() + at * sizeof(T), lanes.bytes.data(), static_cast<size_t>(n) * sizeof(T));
@@ -187,19 +223,28 @@ T int_pow(T base, T exponent) {
 template <class T>
 T float_binary(Prim p, T a, T b) {
   switch (p) {
-    case Prim::kAdd: return a + b;
-    case Prim::kSub: return a - b;
-    case Prim::kMul: return a * b;
-    case Prim::kDiv: return a / b;
+    case Prim::kAdd:
+      return a + b;
+    case Prim::kSub:
+      return a - b;
+    case Prim::kMul:
+      return a * b;
+    case Prim::kDiv:
+      return a / b;
     case Prim::kMod: {
       const T r = std::fmod(a, b);
       return r != 0 && ((r < 0) != (b < 0)) ? r + b : r;
     }
-    case Prim::kFmod: return std::fmod(a, b);
-    case Prim::kPow: return std::pow(a, b);
-    case Prim::kMin: return std::isnan(a) || a < b ? a : b;
-    case Prim::kMax: return std::isnan(a) || a > b ? a : b;
-    default: return std::numeric_limits<T>::quiet_NaN();
+    case Prim::kFmod:
+      return std::fmod(a, b);
+    case Prim::kPow:
+      return std::pow(a, b);
+    case Prim::kMin:
+      return std::isnan(a) || a < b ? a : b;
+    case Prim::kMax:
+      return std::isnan(a) || a > b ? a : b;
+    default:
+      return std::numeric_limits<T>::quiet_NaN();
   }
 }
 
@@ -215,24 +260,38 @@ T int_binary(Prim p, T a, T b) {
     return static_cast<T>(remainder ? a % b : a / b);
   };
   switch (p) {
-    case Prim::kAdd: return static_cast<T>(ua + ub);
-    case Prim::kSub: return static_cast<T>(ua - ub);
-    case Prim::kMul: return static_cast<T>(ua * ub);
-    case Prim::kDiv: return divide(false);
+    case Prim::kAdd:
+      return static_cast<T>(ua + ub);
+    case Prim::kSub:
+      return static_cast<T>(ua - ub);
+    case Prim::kMul:
+      return static_cast<T>(ua * ub);
+    case Prim::kDiv:
+      return divide(false);
     case Prim::kMod: {
       const T r = divide(true);
       return r != 0 && ((r < 0) != (b < 0)) ? static_cast<T>(r + b) : r;
     }
-    case Prim::kFmod: return divide(true);
-    case Prim::kPow: return int_pow(a, b);
-    case Prim::kMin: return std::min(a, b);
-    case Prim::kMax: return std::max(a, b);
-    case Prim::kAnd: return static_cast<T>(ua & ub);
-    case Prim::kOr: return static_cast<T>(ua | ub);
-    case Prim::kXor: return static_cast<T>(ua ^ ub);
-    case Prim::kShl: return ub >= bits ? T{0} : static_cast<T>(ua << ub);
-    case Prim::kShr: return ub >= bits ? T{0} : static_cast<T>(a >> b);
-    default: return 0;
+    case Prim::kFmod:
+      return divide(true);
+    case Prim::kPow:
+      return int_pow(a, b);
+    case Prim::kMin:
+      return std::min(a, b);
+    case Prim::kMax:
+      return std::max(a, b);
+    case Prim::kAnd:
+      return static_cast<T>(ua & ub);
+    case Prim::kOr:
+      return static_cast<T>(ua | ub);
+    case Prim::kXor:
+      return static_cast<T>(ua ^ ub);
+    case Prim::kShl:
+      return ub >= bits ? T{0} : static_cast<T>(ua << ub);
+    case Prim::kShr:
+      return ub >= bits ? T{0} : static_cast<T>(a >> b);
+    default:
+      return 0;
   }
 }
 
@@ -240,43 +299,72 @@ bool bool_binary(Prim p, bool a, bool b) {
   switch (p) {
     case Prim::kAdd:
     case Prim::kMax:
-    case Prim::kOr: return a || b;
+    case Prim::kOr:
+      return a || b;
     case Prim::kMul:
     case Prim::kMin:
-    case Prim::kAnd: return a && b;
-    case Prim::kXor: return a != b;
-    default: return false;
+    case Prim::kAnd:
+      return a && b;
+    case Prim::kXor:
+      return a != b;
+    default:
+      return false;
   }
 }
 
 template <class T>
 T float_unary(Prim p, T a) {
   switch (p) {
-    case Prim::kNeg: return -a;
-    case Prim::kAbs: return std::abs(a);
-    case Prim::kSign: return std::isnan(a) ? a : static_cast<T>((a > 0) - (a < 0));
-    case Prim::kFloor: return std::floor(a);
-    case Prim::kCeil: return std::ceil(a);
-    case Prim::kRound: return std::nearbyint(a);
-    case Prim::kTrunc: return std::trunc(a);
-    case Prim::kSqrt: return std::sqrt(a);
-    case Prim::kExp: return std::exp(a);
-    case Prim::kLog: return std::log(a);
-    case Prim::kErf: return std::erf(a);
-    case Prim::kTanh: return std::tanh(a);
-    case Prim::kSin: return std::sin(a);
-    case Prim::kCos: return std::cos(a);
-    case Prim::kTan: return std::tan(a);
-    case Prim::kAsin: return std::asin(a);
-    case Prim::kAcos: return std::acos(a);
-    case Prim::kAtan: return std::atan(a);
-    case Prim::kSinh: return std::sinh(a);
-    case Prim::kCosh: return std::cosh(a);
-    case Prim::kAsinh: return std::asinh(a);
-    case Prim::kAcosh: return std::acosh(a);
-    case Prim::kAtanh: return std::atanh(a);
-    case Prim::kReciprocal: return 1 / a;
-    default: return std::numeric_limits<T>::quiet_NaN();
+    case Prim::kNeg:
+      return -a;
+    case Prim::kAbs:
+      return std::abs(a);
+    case Prim::kSign:
+      return std::isnan(a) ? a : static_cast<T>((a > 0) - (a < 0));
+    case Prim::kFloor:
+      return std::floor(a);
+    case Prim::kCeil:
+      return std::ceil(a);
+    case Prim::kRound:
+      return std::nearbyint(a);
+    case Prim::kTrunc:
+      return std::trunc(a);
+    case Prim::kSqrt:
+      return std::sqrt(a);
+    case Prim::kExp:
+      return std::exp(a);
+    case Prim::kLog:
+      return std::log(a);
+    case Prim::kErf:
+      return std::erf(a);
+    case Prim::kTanh:
+      return std::tanh(a);
+    case Prim::kSin:
+      return std::sin(a);
+    case Prim::kCos:
+      return std::cos(a);
+    case Prim::kTan:
+      return std::tan(a);
+    case Prim::kAsin:
+      return std::asin(a);
+    case Prim::kAcos:
+      return std::acos(a);
+    case Prim::kAtan:
+      return std::atan(a);
+    case Prim::kSinh:
+      return std::sinh(a);
+    case Prim::kCosh:
+      return std::cosh(a);
+    case Prim::kAsinh:
+      return std::asinh(a);
+    case Prim::kAcosh:
+      return std::acosh(a);
+    case Prim::kAtanh:
+      return std::atanh(a);
+    case Prim::kReciprocal:
+      return 1 / a;
+    default:
+      return std::numeric_limits<T>::quiet_NaN();
   }
 }
 
@@ -284,15 +372,21 @@ template <class T>
 T int_unary(Prim p, T a) {
   const auto ua = static_cast<uint64_t>(a);
   switch (p) {
-    case Prim::kNeg: return static_cast<T>(0 - ua);
-    case Prim::kAbs: return static_cast<T>(a < 0 ? 0 - ua : ua);
-    case Prim::kSign: return static_cast<T>((a > 0) - (a < 0));
-    case Prim::kNot: return static_cast<T>(~ua);
+    case Prim::kNeg:
+      return static_cast<T>(0 - ua);
+    case Prim::kAbs:
+      return static_cast<T>(a < 0 ? 0 - ua : ua);
+    case Prim::kSign:
+      return static_cast<T>((a > 0) - (a < 0));
+    case Prim::kNot:
+      return static_cast<T>(~ua);
     case Prim::kFloor:
     case Prim::kCeil:
     case Prim::kRound:
-    case Prim::kTrunc: return a;
-    default: return convert<T>(float_unary(p, static_cast<double>(a)));
+    case Prim::kTrunc:
+      return a;
+    default:
+      return convert<T>(float_unary(p, static_cast<double>(a)));
   }
 }
 
@@ -352,11 +446,13 @@ void run_step(const Program& p, const Step& s, Lanes* lanes, size_t index, int64
   auto type = [&](int operand) { return p.steps[static_cast<size_t>(operand)].dtype; };
   switch (s.prim) {
     case Prim::kInput:
-    case Prim::kConstant: return;
+    case Prim::kConstant:
+      return;
     case Prim::kEq:
     case Prim::kLt:
     case Prim::kLe:
-      with_type(type(s.a), [&]<class T>(T) { run_compare(s.prim, lane(s.a).as<T>(), lane(s.b).as<T>(), out.as<bool>(), n); });
+      with_type(type(s.a),
+                [&]<class T>(T) { run_compare(s.prim, lane(s.a).as<T>(), lane(s.b).as<T>(), out.as<bool>(), n); });
       return;
     case Prim::kIsNaN:
     case Prim::kIsInf:
@@ -377,7 +473,8 @@ void run_step(const Program& p, const Step& s, Lanes* lanes, size_t index, int64
       });
       if (dtype_bits(s.dtype) <= 16) round_to(s.dtype, out, n);
       return;
-    default: break;
+    default:
+      break;
   }
   with_type(s.dtype, [&]<class T>(T) {
     if (prim_info(s.prim).arity == 1)
@@ -397,7 +494,8 @@ void fill_constant(const Step& s, Lanes& lanes) {
 
 Result<Tensor> evaluate_program(const Program& p, std::span<const Tensor> inputs, const std::vector<int64_t>& dims) {
   if (inputs.size() != static_cast<size_t>(p.inputs) || p.results.empty())
-    return fail(Code::kUsage, "the program takes " + std::to_string(p.inputs) + " inputs, not " + std::to_string(inputs.size()));
+    return fail(Code::kUsage,
+                "the program takes " + std::to_string(p.inputs) + " inputs, not " + std::to_string(inputs.size()));
   for (const Step& s : p.steps)
     if (!with_type(s.dtype, [](auto) {}))
       return fail(Code::kUnsupported, "no elementwise arithmetic on " + std::string(dtype_name(s.dtype)));
@@ -412,8 +510,8 @@ Result<Tensor> evaluate_program(const Program& p, std::span<const Tensor> inputs
     if (s.prim != Prim::kInput) continue;
     const Tensor& t = inputs[static_cast<size_t>(s.integer)];
     if (t.dtype() != s.dtype)
-      return fail(Code::kUsage, "input " + std::to_string(s.integer) + " is " + std::string(dtype_name(t.dtype())) + ", not " +
-                                    std::string(dtype_name(s.dtype)));
+      return fail(Code::kUsage, "input " + std::to_string(s.integer) + " is " + std::string(dtype_name(t.dtype())) +
+                                    ", not " + std::string(dtype_name(s.dtype)));
     bool fits = t.dims().size() <= dims.size();
     for (size_t d = 0; fits && d < t.dims().size(); ++d) {
       const int64_t size = t.dims()[d], wanted = dims[dims.size() - t.dims().size() + d];

@@ -34,18 +34,41 @@ T saturate(double v) {
 template <class F>
 bool dispatch(DType t, F&& f) {
   switch (t) {
-    case DType::kF32: f(float{}); return true;
-    case DType::kF64: f(double{}); return true;
-    case DType::kU8: f(uint8_t{}); return true;
-    case DType::kI8: f(int8_t{}); return true;
-    case DType::kU16: f(uint16_t{}); return true;
-    case DType::kI16: f(int16_t{}); return true;
-    case DType::kU32: f(uint32_t{}); return true;
-    case DType::kI32: f(int32_t{}); return true;
-    case DType::kU64: f(uint64_t{}); return true;
-    case DType::kI64: f(int64_t{}); return true;
-    case DType::kBool: f(uint8_t{}); return true;
-    default: return false;
+    case DType::kF32:
+      f(float{});
+      return true;
+    case DType::kF64:
+      f(double{});
+      return true;
+    case DType::kU8:
+      f(uint8_t{});
+      return true;
+    case DType::kI8:
+      f(int8_t{});
+      return true;
+    case DType::kU16:
+      f(uint16_t{});
+      return true;
+    case DType::kI16:
+      f(int16_t{});
+      return true;
+    case DType::kU32:
+      f(uint32_t{});
+      return true;
+    case DType::kI32:
+      f(int32_t{});
+      return true;
+    case DType::kU64:
+      f(uint64_t{});
+      return true;
+    case DType::kI64:
+      f(int64_t{});
+      return true;
+    case DType::kBool:
+      f(uint8_t{});
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -89,7 +112,8 @@ Tensor Tensor::zeros(DType dtype, std::vector<int64_t> dims) {
   // 64-byte slack and alignment: kernels and vectorised loops may read past the end.
   auto* p = static_cast<std::byte*>(::operator new(t.size_ + 64, std::align_val_t{64}));
   std::memset(p, 0, t.size_ + 64);
-  t.owner_ = std::shared_ptr<const void>(p, [](const void* q) { ::operator delete(const_cast<void*>(q), std::align_val_t{64}); });
+  t.owner_ = std::shared_ptr<const void>(
+      p, [](const void* q) { ::operator delete(const_cast<void*>(q), std::align_val_t{64}); });
   t.owned_ = p;
   t.data_ = p;
   return t;
@@ -128,9 +152,12 @@ Tensor Tensor::reshaped(std::vector<int64_t> dims) const {
 double Tensor::f64_at(int64_t i) const {
   const auto n = static_cast<size_t>(i);
   switch (dtype_) {
-    case DType::kF16: return half_to_float(load<uint16_t>(data_ + 2 * n));
-    case DType::kBF16: return bf16_to_float(load<uint16_t>(data_ + 2 * n));
-    default: break;
+    case DType::kF16:
+      return half_to_float(load<uint16_t>(data_ + 2 * n));
+    case DType::kBF16:
+      return bf16_to_float(load<uint16_t>(data_ + 2 * n));
+    default:
+      break;
   }
   double v = std::numeric_limits<double>::quiet_NaN();
   dispatch(dtype_, [&](auto tag) { v = static_cast<double>(load<decltype(tag)>(data_ + sizeof(tag) * n)); });
@@ -175,7 +202,8 @@ void Tensor::set(int64_t i, double v) {
 
 void Tensor::set_i64(int64_t i, int64_t v) {
   if (dtype_info(dtype_).is_int)
-    dispatch(dtype_, [&](auto tag) { mutable_as<decltype(tag)>()[static_cast<size_t>(i)] = static_cast<decltype(tag)>(v); });
+    dispatch(dtype_,
+             [&](auto tag) { mutable_as<decltype(tag)>()[static_cast<size_t>(i)] = static_cast<decltype(tag)>(v); });
   else
     set(i, static_cast<double>(v));
 }

@@ -12,7 +12,8 @@ std::unexpected<Error> broken(const std::string& what) { return fail(Code::kFail
 
 std::string node_text(const Graph& g, NodeId id) {
   const Node& n = g.node(id);
-  return "node " + std::to_string(id) + " (" + std::string(n.op->name()) + (n.name.empty() ? "" : " \"" + n.name + "\"") + ")";
+  return "node " + std::to_string(id) + " (" + std::string(n.op->name()) +
+         (n.name.empty() ? "" : " \"" + n.name + "\"") + ")";
 }
 
 std::string type_text(DType t, const Shape& s) { return std::string(dtype_name(t)) + shape_str(s); }
@@ -30,7 +31,8 @@ Status check_value(const Graph& g, ValueId id) {
     if (!n.alive() || std::find(n.outputs.begin(), n.outputs.end(), id) == n.outputs.end())
       return broken(name + " is not made by its producer");
   }
-  const bool source = v.constant || v.producer != kNoId || std::find(g.inputs.begin(), g.inputs.end(), id) != g.inputs.end();
+  const bool source =
+      v.constant || v.producer != kNoId || std::find(g.inputs.begin(), g.inputs.end(), id) != g.inputs.end();
   if (!source && (!v.users.empty() || g.is_output(id))) return broken(name + " is used and has no producer");
   for (const NodeId u : std::set<NodeId>(v.users.begin(), v.users.end())) {
     const auto& in = g.node(u).inputs;
@@ -55,7 +57,8 @@ bool same_shape(const Shape& stored, const Shape& inferred) {
 Status check_epilogue(const Graph& g, NodeId id) {
   const Node& n = g.node(id);
   const auto extra = static_cast<int>(n.inputs.size()) - n.anchor_inputs;
-  if (n.epilogue.empty()) return extra == 0 ? Status{} : Status(broken(node_text(g, id) + " has inputs of an epilogue but none"));
+  if (n.epilogue.empty())
+    return extra == 0 ? Status{} : Status(broken(node_text(g, id) + " has inputs of an epilogue but none"));
   if (n.epilogue.inputs != 1 + extra) return broken(node_text(g, id) + ": its epilogue takes another number of inputs");
   if (n.epilogue.results.size() != 1) return broken(node_text(g, id) + ": its epilogue has not one result");
   const Shape& out = g.value(n.outputs[0]).shape;
@@ -67,7 +70,8 @@ Status check_epilogue(const Graph& g, NodeId id) {
     bool fits = in.size() <= out.size();
     for (size_t d = 0; fits && d < in.size(); ++d) fits = in[d].equals(1) || in[d] == out[out.size() - in.size() + d];
     if (!fits)
-      return broken(node_text(g, id) + ": epilogue input " + shape_str(in) + " does not broadcast to " + shape_str(out));
+      return broken(node_text(g, id) + ": epilogue input " + shape_str(in) + " does not broadcast to " +
+                    shape_str(out));
   }
   return {};
 }
@@ -84,7 +88,8 @@ Status check_node(const Graph& g, NodeId id) {
       return broken(node_text(g, id) + " is no user of its input \"" + g.value(v).name + "\"");
   }
   for (const ValueId v : n.outputs)
-    if (g.value(v).producer != id) return broken(node_text(g, id) + " does not produce its output \"" + g.value(v).name + "\"");
+    if (g.value(v).producer != id)
+      return broken(node_text(g, id) + " does not produce its output \"" + g.value(v).name + "\"");
   LATHE_CHECK(check_epilogue(g, id));
 
   const auto infos = g.infos(n.inputs);
@@ -98,8 +103,8 @@ Status check_node(const Graph& g, NodeId id) {
     DType wanted = (*inferred)[i].dtype;
     if (i == 0 && !n.epilogue.empty()) wanted = n.epilogue.steps[static_cast<size_t>(n.epilogue.results[0])].dtype;
     if (v.dtype != wanted || !same_shape(v.shape, (*inferred)[i].shape))
-      return broken(node_text(g, id) + ": \"" + v.name + "\" is stored as " + type_text(v.dtype, v.shape) + " and inferred as " +
-                    type_text(wanted, (*inferred)[i].shape));
+      return broken(node_text(g, id) + ": \"" + v.name + "\" is stored as " + type_text(v.dtype, v.shape) +
+                    " and inferred as " + type_text(wanted, (*inferred)[i].shape));
   }
   return {};
 }

@@ -26,7 +26,8 @@ struct Operand {
     for (size_t d = 4; d-- > 0; s *= dims[d]) strides[d] = s;
   }
   [[nodiscard]] float at(int64_t b, int64_t h, int64_t l, int64_t d) const {
-    return data[static_cast<size_t>(b * strides[0] + h * strides[axes.head] + l * strides[axes.position] + d * strides[axes.feature])];
+    return data[static_cast<size_t>(b * strides[0] + h * strides[axes.head] + l * strides[axes.position] +
+                                    d * strides[axes.feature])];
   }
   std::vector<float> data;
   std::vector<int64_t> dims;
@@ -42,15 +43,18 @@ Result<std::vector<ValueInfo>> Attention::infer(std::span<const ValueInfo> input
   const ValueInfo &q = inputs[0], &k = inputs[1], &v = inputs[2];
   for (const ValueInfo& x : inputs.first(3)) {
     if (x.rank() != 4) return fail(Code::kUsage, "q, k and v must have rank 4, not " + std::to_string(x.rank()));
-    if (!dtype_info(x.dtype).is_float || x.dtype != q.dtype) return fail(Code::kUsage, "q, k and v must be floats of one type");
+    if (!dtype_info(x.dtype).is_float || x.dtype != q.dtype)
+      return fail(Code::kUsage, "q, k and v must be floats of one type");
   }
   const Axes aq = axes_of(*this, false), ak = axes_of(*this, true), av = aq;
   const bool fits = may_equal(q.shape[0], k.shape[0]) && may_equal(q.shape[0], v.shape[0]) &&
-                    may_equal(q.shape[aq.feature], k.shape[ak.feature]) && may_equal(k.shape[ak.position], v.shape[av.position]) &&
+                    may_equal(q.shape[aq.feature], k.shape[ak.feature]) &&
+                    may_equal(k.shape[ak.position], v.shape[av.position]) &&
                     may_equal(k.shape[ak.head], v.shape[av.head]);
   const auto h = q.shape[aq.head].as_const(), hk = k.shape[ak.head].as_const();
   if (!fits || (h && hk && (*hk == 0 || *h % *hk != 0)))
-    return fail(Code::kUsage, "q " + shape_str(q.shape) + ", k " + shape_str(k.shape) + " and v " + shape_str(v.shape) + " do not fit");
+    return fail(Code::kUsage, "q " + shape_str(q.shape) + ", k " + shape_str(k.shape) + " and v " + shape_str(v.shape) +
+                                  " do not fit");
   if (inputs.size() == 4 && inputs[3].dtype != DType::kUndefined) {
     const Shape scores = {q.shape[0], q.shape[aq.head], q.shape[aq.position], k.shape[ak.position]};
     const Shape& m = inputs[3].shape;
@@ -88,9 +92,12 @@ Result<std::vector<Tensor>> Attention::evaluate(std::span<const Tensor> inputs) 
         double top = -INFINITY, sum = 0;
         for (int64_t j = 0; j < seen; ++j) {
           double s = 0;
-          for (int64_t d = 0; d < depth; ++d) s += static_cast<double>(q.at(b, h, i, d)) * static_cast<double>(k.at(b, h / group, j, d));
+          for (int64_t d = 0; d < depth; ++d)
+            s += static_cast<double>(q.at(b, h, i, d)) * static_cast<double>(k.at(b, h / group, j, d));
           s *= scale;
-          if (masked) s += inputs[3].f64_at(b * mask_strides[0] + h * mask_strides[1] + i * mask_strides[2] + j * mask_strides[3]);
+          if (masked)
+            s +=
+                inputs[3].f64_at(b * mask_strides[0] + h * mask_strides[1] + i * mask_strides[2] + j * mask_strides[3]);
           score[static_cast<size_t>(j)] = s;
           top = std::max(top, s);
         }
@@ -101,7 +108,8 @@ Result<std::vector<Tensor>> Attention::evaluate(std::span<const Tensor> inputs) 
         }
         for (int64_t d = 0; d < dv; ++d) {
           double r = 0;
-          for (int64_t j = 0; j < seen; ++j) r += score[static_cast<size_t>(j)] * static_cast<double>(v.at(b, h / group, j, d));
+          for (int64_t j = 0; j < seen; ++j)
+            r += score[static_cast<size_t>(j)] * static_cast<double>(v.at(b, h / group, j, d));
           const int64_t row = heads_last ? (b * lq + i) * heads + h : (b * heads + h) * lq + i;
           out.set(row * dv + d, seen > 0 ? r / sum : 0);
         }

@@ -8,7 +8,8 @@ namespace lathe::ops {
 Result<std::vector<ValueInfo>> LayerNorm::infer(std::span<const ValueInfo> inputs, const FreshSymbol&) const {
   if (inputs.empty() || inputs.size() > 3) return fail(Code::kUsage, "takes 1 to 3 inputs");
   const ValueInfo& x = inputs[0];
-  if (!dtype_info(x.dtype).is_float) return fail(Code::kUnsupported, "input type " + std::string(dtype_name(x.dtype)) + " is not supported");
+  if (!dtype_info(x.dtype).is_float)
+    return fail(Code::kUnsupported, "input type " + std::string(dtype_name(x.dtype)) + " is not supported");
   if (axis < 0 || axis >= x.rank())
     return fail(Code::kUsage, "axis " + std::to_string(axis) + " is out of range for rank " + std::to_string(x.rank()));
   const Shape trailing(x.shape.begin() + static_cast<std::ptrdiff_t>(axis), x.shape.end());
@@ -20,8 +21,9 @@ Result<std::vector<ValueInfo>> LayerNorm::infer(std::span<const ValueInfo> input
       fits = s == trailing[d] || !s.is_const() || !trailing[d].is_const();
     }
     if (!fits || inputs[i].dtype != x.dtype)
-      return fail(Code::kUsage, std::string(i == 1 ? "scale" : "bias") + " is " + std::string(dtype_name(inputs[i].dtype)) +
-                                    shape_str(inputs[i].shape) + ", not " + std::string(dtype_name(x.dtype)) + shape_str(trailing));
+      return fail(Code::kUsage, std::string(i == 1 ? "scale" : "bias") + " is " +
+                                    std::string(dtype_name(inputs[i].dtype)) + shape_str(inputs[i].shape) + ", not " +
+                                    std::string(dtype_name(x.dtype)) + shape_str(trailing));
   }
   ValueInfo out;
   out.dtype = x.dtype;

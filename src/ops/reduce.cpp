@@ -10,7 +10,8 @@ namespace lathe::ops {
 namespace {
 
 enum class Kind : uint8_t { kSum, kMean, kMax, kMin, kProd, kSumSquare, kL1, kL2, kLogSum, kLogSumExp };
-constexpr std::string_view kKinds[] = {"sum", "mean", "max", "min", "prod", "sum_square", "l1", "l2", "log_sum", "log_sum_exp"};
+constexpr std::string_view kKinds[] = {"sum",        "mean", "max", "min",     "prod",
+                                       "sum_square", "l1",   "l2",  "log_sum", "log_sum_exp"};
 
 Result<Kind> kind_of(const std::string& name) {
   const auto* const it = std::find(std::begin(kKinds), std::end(kKinds), name);
@@ -23,10 +24,14 @@ T neutral(Kind k) {
   using Limits = std::numeric_limits<T>;
   switch (k) {
     case Kind::kMax:
-    case Kind::kLogSumExp: return Limits::has_infinity ? -Limits::infinity() : Limits::lowest();
-    case Kind::kMin: return Limits::has_infinity ? Limits::infinity() : Limits::max();
-    case Kind::kProd: return 1;
-    default: return 0;
+    case Kind::kLogSumExp:
+      return Limits::has_infinity ? -Limits::infinity() : Limits::lowest();
+    case Kind::kMin:
+      return Limits::has_infinity ? Limits::infinity() : Limits::max();
+    case Kind::kProd:
+      return 1;
+    default:
+      return 0;
   }
 }
 
@@ -34,25 +39,37 @@ T neutral(Kind k) {
 double accumulate(Kind k, double acc, double x) {
   switch (k) {
     case Kind::kMax:
-    case Kind::kLogSumExp: return std::isnan(x) || std::isnan(acc) ? std::nan("") : std::max(acc, x);
-    case Kind::kMin: return std::isnan(x) || std::isnan(acc) ? std::nan("") : std::min(acc, x);
-    case Kind::kProd: return acc * x;
+    case Kind::kLogSumExp:
+      return std::isnan(x) || std::isnan(acc) ? std::nan("") : std::max(acc, x);
+    case Kind::kMin:
+      return std::isnan(x) || std::isnan(acc) ? std::nan("") : std::min(acc, x);
+    case Kind::kProd:
+      return acc * x;
     case Kind::kSumSquare:
-    case Kind::kL2: return acc + x * x;
-    case Kind::kL1: return acc + std::abs(x);
-    default: return acc + x;
+    case Kind::kL2:
+      return acc + x * x;
+    case Kind::kL1:
+      return acc + std::abs(x);
+    default:
+      return acc + x;
   }
 }
 
 int64_t accumulate(Kind k, int64_t acc, int64_t x) {
   const auto ua = static_cast<uint64_t>(acc), ux = static_cast<uint64_t>(x);
   switch (k) {
-    case Kind::kMax: return std::max(acc, x);
-    case Kind::kMin: return std::min(acc, x);
-    case Kind::kProd: return static_cast<int64_t>(ua * ux);
-    case Kind::kSumSquare: return static_cast<int64_t>(ua + ux * ux);
-    case Kind::kL1: return static_cast<int64_t>(ua + (x < 0 ? 0 - ux : ux));
-    default: return static_cast<int64_t>(ua + ux);
+    case Kind::kMax:
+      return std::max(acc, x);
+    case Kind::kMin:
+      return std::min(acc, x);
+    case Kind::kProd:
+      return static_cast<int64_t>(ua * ux);
+    case Kind::kSumSquare:
+      return static_cast<int64_t>(ua + ux * ux);
+    case Kind::kL1:
+      return static_cast<int64_t>(ua + (x < 0 ? 0 - ux : ux));
+    default:
+      return static_cast<int64_t>(ua + ux);
   }
 }
 
@@ -97,8 +114,8 @@ Result<std::vector<ValueInfo>> Reduce::infer(std::span<const ValueInfo> inputs, 
       out.shape.emplace_back(1);
   }
   const auto content = content_of(x);
-  if (content && axes.size() == 1 && x.rank() == 1 && (k == Kind::kSum || k == Kind::kProd || k == Kind::kMax || k == Kind::kMin) &&
-      !content->empty()) {
+  if (content && axes.size() == 1 && x.rank() == 1 &&
+      (k == Kind::kSum || k == Kind::kProd || k == Kind::kMax || k == Kind::kMin) && !content->empty()) {
     Dim r = content->front();
     for (const Dim& d : std::span(*content).subspan(1))
       r = k == Kind::kSum ? r + d : k == Kind::kProd ? r * d : k == Kind::kMax ? max(r, d) : min(r, d);

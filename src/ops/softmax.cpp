@@ -9,7 +9,8 @@ namespace lathe::ops {
 Result<std::vector<ValueInfo>> Softmax::infer(std::span<const ValueInfo> inputs, const FreshSymbol&) const {
   if (inputs.size() != 1) return fail(Code::kUsage, "takes one input");
   const ValueInfo& x = inputs[0];
-  if (!dtype_info(x.dtype).is_float) return fail(Code::kUnsupported, "input type " + std::string(dtype_name(x.dtype)) + " is not supported");
+  if (!dtype_info(x.dtype).is_float)
+    return fail(Code::kUnsupported, "input type " + std::string(dtype_name(x.dtype)) + " is not supported");
   if (axis < 0 || axis >= x.rank())
     return fail(Code::kUsage, "axis " + std::to_string(axis) + " is out of range for rank " + std::to_string(x.rank()));
   ValueInfo out;

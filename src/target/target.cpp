@@ -67,7 +67,8 @@ Result<const Target*> find_target(std::string_view name) {
   std::string known;
   for (const Target& t : all_targets()) known += (known.empty() ? "" : ", ") + std::string(t.name);
   if (name == "host")
-    return fail(Code::kNoTarget, "this machine runs none of the targets (" + known + "); name one with --target to build for another machine");
+    return fail(Code::kNoTarget, "this machine runs none of the targets (" + known +
+                                     "); name one with --target to build for another machine");
   return fail(Code::kUsage, "no target is named \"" + std::string(name) + "\"; there are: host, " + known);
 }
 

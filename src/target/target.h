@@ -15,13 +15,13 @@ enum class Arch : uint8_t { kX86_64, kAArch64 };
 /// One instruction-set level that engines are built for. Data only: kernels ask for what they need (vector width,
 /// register count), never for a target by name.
 struct Target {
-  std::string_view name;     ///< as in `--target`
+  std::string_view name;  ///< as in `--target`
   Arch arch = Arch::kX86_64;
   std::string_view triple, cpu, features;  ///< for LLVM
   std::vector<std::string_view> needs;     ///< CPU features that the loader checks
   int vector_bits = 0;
   int vector_registers = 0;
-  bool masked_access = false;   ///< masked vector loads and stores are cheap for 32-bit lanes
+  bool masked_access = false;      ///< masked vector loads and stores are cheap for 32-bit lanes
   bool broadcast_operand = false;  ///< an FMA can broadcast a scalar from memory
   bool lane_fma = false;           ///< an FMA can take one lane of a vector register (NEON)
   int64_t l1_bytes = 32 << 10, l2_bytes = 512 << 10;

@@ -105,7 +105,8 @@ double remainder_truncated(double x, double y) {
   if (b == kInf) return x;
   while (a >= b) {  // exact: each step subtracts the largest b * 2^k that fits
     double t = b;
-    const long long ea = static_cast<long long>(__builtin_bit_cast(Bits, a) >> 52), eb = static_cast<long long>(__builtin_bit_cast(Bits, b) >> 52);
+    const long long ea = static_cast<long long>(__builtin_bit_cast(Bits, a) >> 52),
+                    eb = static_cast<long long>(__builtin_bit_cast(Bits, b) >> 52);
     if (ea > eb) {
       t = scale(b, ea - eb);
       if (t > a) t *= 0.5;
@@ -268,7 +269,7 @@ LATHE_UNARY(asinh, area_sine)
 LATHE_UNARY(acosh, area_cosine)
 LATHE_UNARY(atanh, area_tangent)
 
-#define LATHE_BINARY(name, function)                                                                         \
+#define LATHE_BINARY(name, function)                                                                   \
   extern "C" float lathe_##name##_f32(float x, float y) { return static_cast<float>(function(x, y)); } \
   extern "C" double lathe_##name##_f64(double x, double y) { return function(x, y); }
 LATHE_BINARY(pow, power)

@@ -65,7 +65,8 @@ Status lower_pointwise(Lowering& lowering, const Node& node) {
     const bool half = s.dtype == DType::kF16 || s.dtype == DType::kBF16;  // storage: converted, never computed in
     const bool computes = s.prim != Prim::kInput && s.prim != Prim::kCast;
     if (s.dtype == DType::kString || (half && computes) || dtype_bits(s.dtype) < 8 || dtype_bits(s.dtype) > 64)
-      return fail(Code::kUnsupported, "elementwise work in " + std::string(dtype_name(s.dtype)) + " is not generated yet");
+      return fail(Code::kUnsupported,
+                  "elementwise work in " + std::string(dtype_name(s.dtype)) + " is not generated yet");
   }
 
   std::vector<ValueId> operands;
@@ -121,7 +122,8 @@ Status lower_pointwise(Lowering& lowering, const Node& node) {
         }
         Val v = e.program(*program, in, n);
         const int size = dtype_bits(operand_types[inputs]) / 8;
-        e.store(operand_types[inputs], v, e.at(e.buf(static_cast<int>(inputs)), e.mul(e.add(offsets[inputs], i), size)), mask);
+        e.store(operand_types[inputs], v, e.at(e.buf(static_cast<int>(inputs)), e.mul(e.add(offsets[inputs], i), size)),
+                mask);
       };
       Val count = e.sub(to, from);
       if (cheap && width > 1) {  // four vectors in flight hide latencies
