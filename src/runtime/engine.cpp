@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/engine.h"
 
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 
 #include "base/cpu_features.h"
 #include "engine/trust.h"
+#include "runtime/thread_pool.h"
 
 namespace lathe {
 namespace {
@@ -147,6 +149,25 @@ LatheKernel Engine::kernel(int32_t id) const {
 std::span<const std::byte> Engine::weight(int32_t blob) const {
   const BlobEntry& b = head_.blobs[static_cast<size_t>(blob)];
   return weights_.subspan(b.offset, b.bytes);
+}
+
+void Engine::populate(int threads) const {
+#ifdef MADV_POPULATE_READ
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const auto half = page * static_cast<size_t>(std::max(sysconf(_SC_PHYS_PAGES), 0L)) / 2;
+  if (weights_memory_.size() == 0 || weights_memory_.size() > half || populated_.exchange(true)) return;
+  static constexpr size_t kChunk = size_t{8} << 20;
+  const auto map = [](void* engine, int64_t, int64_t begin, int64_t end) {
+    const Mapping& m = static_cast<const Engine*>(engine)->weights_memory_;
+    const size_t from = static_cast<size_t>(begin) * kChunk;
+    madvise(m.data() + from, std::min(static_cast<size_t>(end) * kChunk, m.size()) - from, MADV_POPULATE_READ);
+  };
+  Team team(threads);
+  team.parallel_for(static_cast<int64_t>((weights_memory_.size() + kChunk - 1) / kChunk), map,
+                    const_cast<Engine*>(this));
+#else
+  (void)threads;
+#endif
 }
 
 }  // namespace lathe

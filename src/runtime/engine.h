@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -41,6 +42,10 @@ class Engine {
   [[nodiscard]] bool has_code() const { return !inspect_only_; }
   [[nodiscard]] LatheKernel kernel(int32_t id) const;
   [[nodiscard]] std::span<const std::byte> weight(int32_t blob) const;
+  /// Maps the weights' pages now, on `threads` threads, once for each engine: else the first run takes a fault for
+  /// every few pages, which costs more than the run. Nothing happens where the kernel cannot (before Linux 5.14) or the
+  /// weights would take more than half of the memory.
+  void populate(int threads) const;
 
  private:
   Engine() = default;
@@ -54,6 +59,7 @@ class Engine {
   Mapping code_;
   Mapping weights_memory_;
   std::span<const std::byte> weights_;
+  mutable std::atomic<bool> populated_{false};
 };
 
 }  // namespace lathe

@@ -70,6 +70,7 @@ Result<std::unique_ptr<Session>> Session::create(Engine::Ref engine, const Sessi
   s->engine_ = std::move(engine);
   LATHE_CHECK(s->set_threads(options.threads));
   LATHE_CHECK(s->build());
+  s->engine_->populate(s->threads_);
   return s;
 }
 
