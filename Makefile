@@ -22,7 +22,8 @@ demo: build ## handwritten digits, from a photo to numbers
 test: build ## all tests but the long ones
 	@ctest --preset release -j $(JOBS)
 
-test-full: build ## all tests, the long ones too
+test-full: build ## all tests, the long ones too; installs a cross compiler for aarch64
+	@scripts/bootstrap.sh --full
 	@ctest --test-dir build --output-on-failure --no-tests=error -j $(JOBS)
 
 lint: bootstrap build/build.ninja ## formatting, clang-tidy, ruff, layering, licence lines, file lengths

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Installs what the build and the tests need on Debian 12: apt packages, and a Python environment in build/venv. Prints
-# and does nothing when all is there. `--no-install` reports what is missing and fails instead.
+# and does nothing when all is there. `--no-install` reports what is missing and fails instead. `--full` adds what only
+# the long tests use, the cross compiler for aarch64; without it they are skipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,26 +15,45 @@ packages=(
   qemu-user-static
 )
 
-install=1
-[ "${1:-}" = --no-install ] && install=0
+cross_packages=(g++-aarch64-linux-gnu libsodium-dev:arm64)
 
-missing=()
-installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' 2>/dev/null | sed -n 's/^installed //p')
-for package in "${packages[@]}"; do
-  grep -qxF "$package" <<<"$installed" || missing+=("$package")
+install=1 full=0
+for argument in "$@"; do
+  case $argument in
+    --no-install) install=0 ;;
+    --full) full=1 ;;
+    *) echo "usage: bootstrap.sh [--no-install] [--full]" >&2; exit 2 ;;
+  esac
 done
-if [ ${#missing[@]} -gt 0 ]; then
+
+native=$(dpkg --print-architecture)
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; return; fi
+  command -v sudo >/dev/null || { echo "Install them as root, or install sudo, and try again." >&2; return 1; }
+  sudo "$@"
+}
+
+# Installs those of the packages that are missing.
+install_packages() {
+  local missing=() installed package
+  installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}:${Architecture}\n' 2>/dev/null | sed -n 's/^installed //p')
+  for package in "$@"; do
+    grep -qxF -e "$package" -e "$package:$native" -e "$package:all" <<<"$installed" || missing+=("$package")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
   echo "Missing packages: ${missing[*]}"
-  if [ $install = 0 ]; then exit 1; fi
-  root=()
-  if [ "$(id -u)" != 0 ]; then
-    command -v sudo >/dev/null || { echo "Install them as root, or install sudo, and try again." >&2; exit 1; }
-    root=(sudo)
-  fi
+  [ $install = 1 ] || return 1
   echo "Installing them with apt-get."
-  "${root[@]}" apt-get update -qq
-  "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" \
-    >/dev/null
+  for package in "${missing[@]}"; do
+    case $package in *:*) as_root dpkg --add-architecture "${package#*:}" || return 1 ;; esac
+  done
+  as_root apt-get update -qq || return 1
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+install_packages "${packages[@]}" || exit 1
+if [ $full = 1 ]; then
+  install_packages "${cross_packages[@]}" || echo "Without these packages the tests on aarch64 are skipped." >&2
 fi
 
 requirements=python/requirements-test.txt

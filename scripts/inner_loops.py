@@ -85,7 +85,9 @@ def main() -> None:
     print("at        instructions  multiply-adds  by lane  loads  stores  copies  stack  per multiply-add")
     for fmas, total, lanes, loads, stores, copies, spills, loop in rows[: arguments.top]:
         ratio = f"{total / fmas:.2f}" if fmas else "-"
-        print(f"{loop[0][0]:#8x} {total:13} {fmas:14} {lanes:8} {loads:6} {stores:7} {copies:7} {spills:6}  {ratio:>16}")
+        print(
+            f"{loop[0][0]:#8x} {total:13} {fmas:14} {lanes:8} {loads:6} {stores:7} {copies:7} {spills:6}  {ratio:>16}"
+        )
         if arguments.show:
             print("\n".join(f"    {address:#8x}  {name:8} {operands}" for address, name, operands in loop))
 

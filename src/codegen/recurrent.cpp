@@ -142,7 +142,9 @@ Status project(Lowering& l, const Node& node, const Packing& p, const Sizes& s, 
                BufferId bias, BufferId out) {
   const int64_t width = int64_t{vectors} * p.lanes, panels = p.columns() / width;
   const Dim rows = s.steps * s.batch;
-  const int height = l.target.vector_registers >= 32 ? 24 / vectors : 12 / vectors;
+  const int registers = l.target.vector_registers;
+  const int height = l.target.lane_fma ? (registers - 1 - vectors) / (vectors + 1)  // a vector of each row too
+                                       : (registers >= 32 ? 24 : 12) / vectors;
   Call call;
   call.scalars = Lowering::symbolic({rows});
   call.buffers = {x, w, bias, out};
@@ -160,14 +162,19 @@ Status project(Lowering& l, const Node& node, const Packing& p, const Sizes& s, 
         for (int r = 0; r < many; ++r)
           for (int v = 0; v < vectors; ++v) acc.push_back(e.load(DType::kF32, e.at(offset, int64_t{v} * n * 4), n));
         const auto step = [&](Val k, const Vals& in, int steps) {
-          Vals next = in;
+          Vals next = in, quads;
+          const auto input = [&](int r, int u) { return e.at(e.at(from, e.mul(k, 4)), (r * s.inputs + u) * 4); };
+          const bool lanes = e.target.lane_fma && steps == 4;
+          for (int r = 0; lanes && r < many; ++r) quads.push_back(e.load(DType::kF32, input(r, 0), 4));
           for (int u = 0; u < steps; ++u) {
             Vals line;
             Val place = e.at(weight, e.mul(e.add(k, e.i64(u)), width * 4));
             for (int v = 0; v < vectors; ++v)
               line.push_back(e.load_aligned(DType::kF32, e.at(place, int64_t{v} * n * 4), n, 4 * n));
             for (int r = 0; r < many; ++r) {
-              Val value = e.splat(e.load(DType::kF32, e.at(e.at(from, e.mul(k, 4)), (r * s.inputs + u) * 4)), n);
+              Val value = lanes ? e.b.CreateShuffleVector(quads[static_cast<size_t>(r)],
+                                                          std::vector<int>(static_cast<size_t>(n), u))
+                                : e.splat(e.load(DType::kF32, input(r, u)), n);
               for (int v = 0; v < vectors; ++v) {
                 auto& sum = next[static_cast<size_t>(r * vectors + v)];
                 sum = e.fma(value, line[static_cast<size_t>(v)], sum);

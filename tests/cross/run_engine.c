@@ -4,7 +4,8 @@
  *     run_engine ENGINE FOLDER THREADS DIMS:FILE …
  *
  * THREADS: "1", or "1,2" to run with each number and require the same bits. Inputs come in the engine's order; DIMS is
- * "2x3", "" for a scalar. Writes FOLDER/0, FOLDER/1 … and one line "f32 2x3" for each output; status is the runtime's. */
+ * "2x3", "" for a scalar. Writes FOLDER/0, FOLDER/1 … and one line "f32 2x3" for each output; status is the runtime's.
+ */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,7 +61,8 @@ static void write_output(const lathe_tensor* tensor, const char* folder, size_t 
   char path[4096];
   snprintf(path, sizeof path, "%s/%zu", folder, index);
   FILE* file = fopen(path, "wb");
-  if (!file || fwrite(tensor->data, 1, tensor->bytes, file) != tensor->bytes || fclose(file)) stop("cannot write", path);
+  if (!file || fwrite(tensor->data, 1, tensor->bytes, file) != tensor->bytes || fclose(file))
+    stop("cannot write", path);
   printf("%s ", lathe_dtype_name(tensor->dtype));
   for (size_t i = 0; i < tensor->rank; ++i) printf("%s%" PRId64, i ? "x" : "", tensor->dims[i]);
   printf("\n");

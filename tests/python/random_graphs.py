@@ -141,7 +141,11 @@ class RandomGraph:
             y = self.node("Exp", self.node("Clip", v.name, self.constant(np.float32(-3)), self.constant(np.float32(2))))
         else:
             x = self.node("Add", self.node("Abs", v.name), self.constant(np.float32(0.5)))
-            y = self.node(op, x, self.constant(np.float32(self.choose([0.5, 1.5, 2, -1])))) if op == "Pow" else self.node(op, x)
+            y = (
+                self.node(op, x, self.constant(np.float32(self.choose([0.5, 1.5, 2, -1]))))
+                if op == "Pow"
+                else self.node(op, x)
+            )
         self.add(self.node("Tanh", y), v.shape)
 
     def binary(self) -> None:
@@ -156,7 +160,10 @@ class RandomGraph:
             if self.batched and len(other) == a.rank:
                 other = (1, *other[1:])
             if not self.empty and not self.batched and self.chance(0.3):
-                other = tuple(self.choose([2, 3]) if x == y == 1 else x for x, y in zip(other, a.shape[a.rank - len(other) :], strict=True))
+                other = tuple(
+                    self.choose([2, 3]) if x == y == 1 else x
+                    for x, y in zip(other, a.shape[a.rank - len(other) :], strict=True)
+                )
             name, exact = self.weights(*other), True
         op = self.choose(BINARY)
         pair = (a.name, name) if self.chance(0.5) else (name, a.name)
@@ -231,13 +238,21 @@ class RandomGraph:
         if not v:
             return
         axis = self.integer(self.first, v.rank - 1)
-        same = [w for w in self.values if w.rank == v.rank and w.shape[:axis] == v.shape[:axis] and w.shape[axis + 1 :] == v.shape[axis + 1 :]]
+        same = [
+            w
+            for w in self.values
+            if w.rank == v.rank and w.shape[:axis] == v.shape[:axis] and w.shape[axis + 1 :] == v.shape[axis + 1 :]
+        ]
         parts = [v] + [self.choose(same) for _ in range(self.integer(1, 2))]
         size = sum(p.shape[axis] for p in parts)
         shape = [*v.shape[:axis], size, *v.shape[axis + 1 :]]
         if np.prod(shape) > 20000:
             return
-        self.add(self.node("Concat", *(p.name for p in parts), axis=axis if self.chance(0.5) else axis - v.rank), shape, all(p.exact for p in parts))
+        self.add(
+            self.node("Concat", *(p.name for p in parts), axis=axis if self.chance(0.5) else axis - v.rank),
+            shape,
+            all(p.exact for p in parts),
+        )
 
     def slice(self) -> None:
         v = self.value(lambda v: v.rank > self.first)
@@ -282,7 +297,11 @@ class RandomGraph:
         n = v.shape[axis]
         count = self.integer(1, 5)
         index = self.random.integers(-n, n, count).astype(np.int64)
-        self.add(self.node("Gather", v.name, self.constant(index), axis=axis), [*v.shape[:axis], count, *v.shape[axis + 1 :]], v.exact)
+        self.add(
+            self.node("Gather", v.name, self.constant(index), axis=axis),
+            [*v.shape[:axis], count, *v.shape[axis + 1 :]],
+            v.exact,
+        )
 
     def tile(self) -> None:
         v = self.value(lambda v: v.rank > self.first and v.count < 2000)
@@ -314,7 +333,9 @@ class RandomGraph:
         if not v:
             return
         axis = self.integer(self.first, v.rank - 1)
-        y = self.node(self.choose(["ArgMax", "ArgMin"]), v.name, axis=axis, keepdims=1, select_last_index=int(self.chance(0.3)))
+        y = self.node(
+            self.choose(["ArgMax", "ArgMin"]), v.name, axis=axis, keepdims=1, select_last_index=int(self.chance(0.3))
+        )
         shape = [1 if a == axis else n for a, n in enumerate(v.shape)]
         self.add(self.node("Mul", self.node("Cast", y, to=FLOAT), self.constant(np.float32(0.125))), shape, True)
 
@@ -331,7 +352,10 @@ class RandomGraph:
             return
         axis = self.integer(max(self.first, v.rank - 2), v.rank - 1)
         tail = v.shape[axis:]
-        self.add(self.node("LayerNormalization", v.name, self.weights(*tail), self.weights(*tail), axis=axis, epsilon=1e-2), v.shape)
+        self.add(
+            self.node("LayerNormalization", v.name, self.weights(*tail), self.weights(*tail), axis=axis, epsilon=1e-2),
+            v.shape,
+        )
 
     def matmul(self) -> None:
         v = self.value(lambda v: v.rank >= 2 and v.rank > self.first)
@@ -351,7 +375,11 @@ class RandomGraph:
             y = self.node("Mul", y, self.constant(np.float32(1 / max(1, k))))
         else:
             n = self.size()
-            y = self.node("MatMul", v.name, self.constant((self.random.standard_normal((k, n)) / np.sqrt(max(1, k))).astype(np.float32)))
+            y = self.node(
+                "MatMul",
+                v.name,
+                self.constant((self.random.standard_normal((k, n)) / np.sqrt(max(1, k))).astype(np.float32)),
+            )
         if m * n * np.prod(v.shape[:-2]) > 20000:
             del self.nodes[-1]
             return
@@ -409,7 +437,9 @@ class RandomGraph:
         scales = np.float32([1, 1, self.choose([1, 2, 3]), self.choose([1, 2])])
         mode, how = self.choose([("nearest", "asymmetric"), ("linear", "half_pixel"), ("linear", "asymmetric")])
         rounding = {"nearest_mode": "floor"} if mode == "nearest" else {}
-        y = self.node("Resize", v.name, "", self.constant(scales), mode=mode, coordinate_transformation_mode=how, **rounding)
+        y = self.node(
+            "Resize", v.name, "", self.constant(scales), mode=mode, coordinate_transformation_mode=how, **rounding
+        )
         self.add(y, (np.array(v.shape) * scales.astype(int)), v.exact and mode == "nearest")
 
     # --- the result
@@ -457,7 +487,6 @@ STEPS = [
 def check(seed: int, targets: Sequence[str]) -> list[str]:
     """What is wrong with the graph of `seed` on these targets of this machine."""
     import lathe
-
     from agreement import disagreement, onnxruntime_outputs
 
     graph = RandomGraph(seed)

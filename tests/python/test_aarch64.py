@@ -10,14 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cross
 import lathe
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
-
-import cross
 from agreement import disagreement, onnxruntime_outputs
+from onnx import TensorProto, helper, numpy_helper
 
 FAT = "x86-64-avx512,x86-64-avx2,aarch64-neon"
 FLOAT, BOOL, INT64 = TensorProto.FLOAT, TensorProto.BOOL, TensorProto.INT64
@@ -80,7 +79,9 @@ def symbolic_matmul(columns: int) -> Case:
     """Both operands are inputs; the columns' number is open and no multiple of a vector."""
     c = Case(x=data(2, 7, 18), y=data(2, 18, columns))
     c.dims |= {"x": (2, "rows", 18), "y": (2, 18, "columns")}
-    return c.out(c("Relu", c("MatMul", "x", "y"))).out(c("Greater", c("MatMul", "x", "y"), c.constant(np.float32(0))), dtype=BOOL)
+    return c.out(c("Relu", c("MatMul", "x", "y"))).out(
+        c("Greater", c("MatMul", "x", "y"), c.constant(np.float32(0))), dtype=BOOL
+    )
 
 
 def conv(channels: int, out: int, kernel: int, size: int = 13, groups: int = 1, **attributes: Any) -> Case:

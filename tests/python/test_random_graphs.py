@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cross
 import lathe
 import pytest
-
-import cross
 from agreement import disagreement, onnxruntime_outputs
 from random_graphs import RandomGraph, check
 

@@ -7,12 +7,11 @@ import json
 import os
 from pathlib import Path
 
+import cross
 import lathe
 import numpy as np
 import onnx
 import pytest
-
-import cross
 from agreement import disagreement, onnxruntime_outputs
 
 MODELS = Path(os.environ.get("LATHE_SHARED", "")) / "models"

@@ -5,9 +5,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 import cross
+import pytest
 from random_graphs import RandomGraph, check
 from test_random_graphs import TARGETS, check_on_aarch64
 
