@@ -25,11 +25,12 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 LIST = SOURCE / "tests" / "onnx_node_passing.txt"
 KINDS = ("node", "simple", "pytorch-operator", "pytorch-converted", "light")
-TIMEOUT_S = 60
+TIMEOUT_S = 20
 
 
 # Writing the cases.
@@ -183,9 +184,8 @@ def difference(want, got, rtol, atol):
 
 def run_case(folder):
     """("passed" | "unsupported" | "failed", reason)"""
-    import onnx
-
     import lathe
+    import onnx
 
     folder = pathlib.Path(folder)
     tolerance = json.loads((folder / "data.json").read_text())
@@ -256,7 +256,7 @@ class Worker:
             self.process.wait()
 
 
-def run_all(root, names, jobs=2):
+def run_all(root, names, jobs=2, verbose=False):
     """{name: (status, reason)}"""
     waiting = queue.SimpleQueue()
     for name in names:
@@ -270,7 +270,10 @@ def run_all(root, names, jobs=2):
                 name = waiting.get_nowait()
             except queue.Empty:
                 break
+            started = time.monotonic()
             results[name] = worker.run(root / name)
+            if verbose:
+                print(f"{time.monotonic() - started:7.2f} s {name}: {results[name][0]}", file=sys.stderr, flush=True)
         worker.close()
 
     with tempfile.TemporaryDirectory() as cache:
@@ -299,6 +302,7 @@ def main():
     parser.add_argument("--update", action="store_true")
     parser.add_argument("--dump", metavar="DIR", type=pathlib.Path)
     parser.add_argument("--json", metavar="FILE", help="write every result there")
+    parser.add_argument("-v", "--verbose", action="store_true", help="each case with its time, on stderr")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -312,7 +316,7 @@ def main():
     names = must_pass if options.listed else all_cases(root)
     if options.cases:
         names = [n for n in names if any(part in n for part in options.cases)]
-    results = run_all(root, names, options.jobs)
+    results = run_all(root, names, options.jobs, options.verbose)
     counts = collections.Counter(status for status, _ in results.values())
     lost = [n for n in must_pass if n in results and results[n][0] != "passed"]
     for name in sorted(results) if options.cases else lost:

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every case of the ONNX backend suite that passed once still passes."""
 
-import pytest
-
 import onnx_node_suite as suite
+import pytest
 
 pytest.importorskip("onnx")
 
