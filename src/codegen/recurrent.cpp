@@ -223,13 +223,14 @@ struct StepEmitter {
   bool has_lengths, has_h, has_c, has_peephole;
   std::array<bool, 3> stores;  ///< Y, Y_h, Y_c
 
-  enum Buffer { kGates, kR, kBias, kLengths, kH0, kC0, kY, kYh, kYc, kPeephole };
+  enum Buffer { kGates, kR, kBias, kLengths, kH0, kC0, kY, kYh, kYc, kPeephole, kState };
 
   int n = p.lanes;
   // of the task; `direction` is known when the kernel is generated
   int64_t direction = 0;
   Val element = nullptr;  ///< first batch element
-  Val weight = nullptr, cells = nullptr, reset = nullptr, update = nullptr;
+  Val weight = nullptr, memory = nullptr, cells = nullptr, reset = nullptr, update = nullptr;
+  Val first_block = nullptr, last_block = nullptr;  ///< those this call computes
 
   Val f(double v) { return e.constant(DType::kF32, v, n); }
   Val at(Val base, Val index) { return e.at(base, e.mul(index, 4)); }
@@ -290,7 +291,7 @@ struct StepEmitter {
   /// body(acc of (m, gate, v)) for every block of units, where acc starts from the input's part.
   void blocks(const std::vector<int>& gates, const Vals& rows, Val h, const std::function<Val(Val, int, int)>& start,
               const std::function<void(Val, int, int, const std::function<Val(int)>&)>& body) {
-    e.for_each(e.i64(0), e.i64(p.blocks()), 1, [&](Val block) {
+    e.for_each(first_block, last_block, 1, [&](Val block) {
       Vals acc;
       for (int m = 0; m < together; ++m)
         for (const int g : gates)
@@ -374,13 +375,21 @@ struct StepEmitter {
   }
   Val member(int m) { return e.add(element, e.i64(m)); }
 
-  void sequence() {
+  /// Where the state lies: h twice (steps alternate), the cells, and what a GRU keeps within a step.
+  void place(Val base) {
     const int64_t size = state() * 4;
     weight = e.at(e.buf(kR), direction * p.columns() * p.hidden * 4);
-    Val memory = e.scratch();
+    memory = base;
     cells = e.at(memory, 2 * size);
     reset = e.at(memory, 3 * size);
     update = e.at(memory, 4 * size);
+    first_block = e.i64(0);
+    last_block = e.i64(p.blocks());
+  }
+  [[nodiscard]] bool backwards() const { return r.direction == "reverse" || direction == 1; }
+
+  void begin_sequence() {
+    const int64_t size = state() * 4;
     Val zero = e.b.getInt32(0);
     const auto begin = [&](Val to, bool has, int buffer) {
       emit_fill(e, to, zero, e.i64(state()), 4);
@@ -391,33 +400,46 @@ struct StepEmitter {
     begin(memory, has_h, kH0);
     emit_fill(e, e.at(memory, size), zero, e.i64(state()), 4);
     if (r.cell == Cell::kLstm) begin(cells, has_c, kC0);
-    Val steps = e.dim(s.steps), length = steps;
-    if (has_lengths) {
-      length = e.b.CreateSExt(e.load(DType::kI32, at(e.buf(kLengths), element)), e.b.getInt64Ty());
-      length = e.imax(e.imin(length, steps), e.i64(0));
-    }
-    const bool backwards = r.direction == "reverse" || direction == 1;
-    e.for_each(e.i64(0), length, 1, [&](Val i) {
-      Val t = backwards ? e.sub(e.sub(length, e.i64(1)), i) : i;
-      Val odd = e.b.CreateAnd(i, e.i64(1));
-      Val h = e.at(memory, e.mul(odd, size)), next = e.at(memory, e.mul(e.sub(e.i64(1), odd), size));
-      Vals rows;
-      for (int m = 0; m < together; ++m) rows.push_back(row_index(t, member(m)));
-      step(rows, h, next);
-      for (int m = 0; stores[0] && m < together; ++m)
-        emit_copy(e, at(e.buf(kY), e.mul(y_index(t, member(m)), p.hidden)), e.at(next, m * p.units() * 4),
-                  e.i64(p.hidden), 4);
-    });
-    if (stores[0] && has_lengths)
-      e.for_each(length, steps, 1, [&](Val t) {
-        emit_fill(e, at(e.buf(kY), e.mul(y_index(t, element), p.hidden)), zero, e.i64(p.hidden), 4);
-      });
-    Val last = e.at(memory, e.mul(e.b.CreateAnd(length, e.i64(1)), size));
+  }
+
+  /// Step `i` of the sequence, which is time `t`; Y gets the units of [first_block, last_block).
+  void one_step(Val i, Val t) {
+    const int64_t size = state() * 4;
+    Val odd = e.b.CreateAnd(i, e.i64(1));
+    Val h = e.at(memory, e.mul(odd, size)), next = e.at(memory, e.mul(e.sub(e.i64(1), odd), size));
+    Vals rows;
+    for (int m = 0; m < together; ++m) rows.push_back(row_index(t, member(m)));
+    step(rows, h, next);
+    Val first = e.mul(first_block, p.block);
+    Val count = e.sub(e.imin(e.mul(last_block, p.block), e.i64(p.hidden)), first);
+    for (int m = 0; stores[0] && m < together; ++m)
+      emit_copy(e, at(at(e.buf(kY), e.mul(y_index(t, member(m)), p.hidden)), first),
+                at(e.at(next, m * p.units() * 4), first), count, 4);
+  }
+
+  void end_sequence(Val length) {
+    Val last = e.at(memory, e.mul(e.b.CreateAnd(length, e.i64(1)), state() * 4));
     for (int m = 0; m < together; ++m) {
       Val index = e.mul(state_index(member(m)), p.hidden);
       if (stores[1]) emit_copy(e, at(e.buf(kYh), index), e.at(last, m * p.units() * 4), e.i64(p.hidden), 4);
       if (stores[2]) emit_copy(e, at(e.buf(kYc), index), e.at(cells, m * p.units() * 4), e.i64(p.hidden), 4);
     }
+  }
+
+  void sequence() {
+    place(e.scratch());
+    begin_sequence();
+    Val steps = e.dim(s.steps), length = steps;
+    if (has_lengths) {
+      length = e.b.CreateSExt(e.load(DType::kI32, at(e.buf(kLengths), element)), e.b.getInt64Ty());
+      length = e.imax(e.imin(length, steps), e.i64(0));
+    }
+    e.for_each(e.i64(0), length, 1, [&](Val i) { one_step(i, backwards() ? e.sub(e.sub(length, e.i64(1)), i) : i); });
+    if (stores[0] && has_lengths)
+      e.for_each(length, steps, 1, [&](Val t) {
+        emit_fill(e, at(e.buf(kY), e.mul(y_index(t, element), p.hidden)), e.b.getInt32(0), e.i64(p.hidden), 4);
+      });
+    end_sequence(length);
   }
 };
 
@@ -515,19 +537,71 @@ Status lower_recurrence(Lowering& lowering, const Node& node, const Recurrence& 
   call.flops =
       2.0 * static_cast<double>(lowering.typical(s.steps * s.batch) * p.hidden * p.gates * p.hidden * s.directions);
   call.tactic = "steps " + std::to_string(together) + "x" + std::to_string(p.gates * vectors);
+  const auto make = [&](Emitter& e) {
+    return StepEmitter{e,
+                       r,
+                       p,
+                       s,
+                       together,
+                       activations,
+                       static_cast<int>(defaults.size()),
+                       lengths != kNoId,
+                       h0 != kNoId,
+                       c0 != kNoId,
+                       peephole != kNoId,
+                       {output(0) != kNoId, output(1) != kNoId, lstm && output(2) != kNoId}};
+  };
+
+  // One sequence alone cannot be split over time, so its steps are: each step is an instruction whose tasks are runs of
+  // units. A task must be worth a fork and a join.
+  const double step_flops = 2.0 * static_cast<double>(p.hidden * p.gates * p.hidden * together);
+  constexpr double kWorthSplitting = 256e3;
+  constexpr int64_t kMostSteps = 1024;
+  const bool one_pass = r.cell != Cell::kGru || r.linear_before_reset;
+  if (lowering.options.threads_hint > 1 && call.tasks.equals(1) && s.steps.is_const() &&
+      s.steps.value() <= kMostSteps && lengths == kNoId && one_pass && step_flops >= kWorthSplitting &&
+      p.blocks() >= 2) {
+    call.scratch_bytes = 0;
+    call.buffers.push_back(lowering.temporary(5 * together * p.units() * 4));
+    const auto whole = [&](const char* name, const std::function<void(StepEmitter&)>& part) -> Status {
+      Call c = call;
+      c.tactic = name;
+      c.flops = 1;
+      c.kernel = lowering.kernel(name, {}, [&](Emitter& e) {
+        StepEmitter emitter = make(e);
+        emitter.element = e.i64(0);
+        emitter.place(e.buf(StepEmitter::kState));
+        part(emitter);
+        e.ret();
+      });
+      return lowering.call(node, std::move(c));
+    };
+    LATHE_CHECK(whole("begin", [](StepEmitter& x) { x.begin_sequence(); }));
+    const Dim index = Dim::symbol("step");  // a number for each call
+    const int64_t parts = std::min<int64_t>(p.blocks(), std::max(2, lowering.options.threads_hint));
+    const int kernel = lowering.kernel("step", {index}, [&](Emitter& e) {
+      StepEmitter emitter = make(e);
+      emitter.element = e.i64(0);
+      emitter.place(e.buf(StepEmitter::kState));
+      emitter.first_block = e.div(e.mul(e.begin(), p.blocks()), e.i64(parts));
+      emitter.last_block = e.div(e.mul(e.end(), p.blocks()), e.i64(parts));
+      Val i = e.dim(index);
+      emitter.one_step(i, emitter.backwards() ? e.sub(e.i64(s.steps.value() - 1), i) : i);
+      e.ret();
+    });
+    for (int64_t i = 0; i < s.steps.value(); ++i) {
+      Call c = call;
+      c.kernel = kernel;
+      c.scalars = {Dim(i)};
+      c.tasks = parts;
+      c.flops = step_flops;
+      LATHE_CHECK(lowering.call(node, std::move(c)));
+    }
+    return whole("end", [&](StepEmitter& x) { x.end_sequence(x.e.i64(s.steps.value())); });
+  }
+
   call.kernel = lowering.kernel("steps", call.scalars, [&](Emitter& e) {
-    StepEmitter emitter{e,
-                        r,
-                        p,
-                        s,
-                        together,
-                        activations,
-                        static_cast<int>(defaults.size()),
-                        lengths != kNoId,
-                        h0 != kNoId,
-                        c0 != kNoId,
-                        peephole != kNoId,
-                        {output(0) != kNoId, output(1) != kNoId, lstm && output(2) != kNoId}};
+    StepEmitter emitter = make(e);
     for_tasks(e, {s.directions, groups}, [&](const Vals& at) {
       emitter.element = e.mul(at[1], together);
       for (int64_t d = 0; d < s.directions; ++d)
