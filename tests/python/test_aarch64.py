@@ -155,6 +155,21 @@ def integers() -> Case:
     return c.out(c("Cast", "i", to=FLOAT))
 
 
+def selection() -> Case:
+    """What runs through the library of plain C++ kernels, and outputs whose size depends on data."""
+    c = Case(x=data(4, 13), i=RANDOM.integers(0, 13, (4, 5)).astype(np.int64))
+    values = c("TopK", "x", c.constant(np.int64([5])), outputs=2)
+    c.out(values, c("GatherElements", "x", "i", axis=1), c("CumSum", "x", c.constant(np.int64(1))))
+    c.out(values[:-1] + "1", c("NonZero", c("Relu", "x")), dtype=INT64)
+    return c.out(c("OneHot", "i", c.constant(np.int64(13)), c.constant(np.float32([0, 1]))))
+
+
+def transposed_conv() -> Case:
+    c = Case(x=data(1, 6, 7, 5))
+    w = c.constant(weights(6, 9, 3, 3))
+    return c.out(c("ConvTranspose", "x", w, c.constant(weights(9)), strides=[2, 2], pads=[1, 1, 1, 1]))
+
+
 CASES: dict[str, Callable[[], Case]] = {
     "mlp": lambda: mlp(False),
     "mlp with a symbolic batch": lambda: mlp(True),
@@ -178,6 +193,8 @@ CASES: dict[str, Callable[[], Case]] = {
     "movement": movement,
     "elementwise": elementwise,
     "integers": integers,
+    "selection": selection,
+    "transposed conv": transposed_conv,
 }
 
 
