@@ -39,6 +39,7 @@ const RecurrentCase kCases[] = {
     {5, 1, 3, 70, "reverse", 0, true, true, true, true, false, 0.3},
     {1, 5, 4, 4},
     {4, 2, 6, 21, "bidirectional", 0, true, true, false, true, false, 0, true},
+    {5, 2, 20, 211, "reverse", 0, true, true, false, true, false, 0, true},  // large enough to be split within a step
 };
 
 template <class Op>
