@@ -118,7 +118,8 @@ Result<Tensor> TensorReader::read(const proto::Tensor& t) {
     if (t.raw.size() != *bytes)
       return fail(Code::kDamaged, what + ": holds " + std::to_string(t.raw.size()) + " bytes, its shape needs " +
                                       std::to_string(*bytes));
-    return over(dtype, t.dims, t.raw.data(), *bytes, model_.owner);
+    const std::span<const char> raw(t.raw);
+    return over(dtype, t.dims, raw.data(), *bytes, model_.owner);
   }
   const size_t stored = t.floats.size() + t.doubles.size() + t.ints.size();
   if (count > 2 * stored)

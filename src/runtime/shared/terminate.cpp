@@ -4,6 +4,8 @@
 #include <cstdlib>
 
 namespace __gnu_cxx {
+// NOLINTBEGIN(readability-identifier-naming): libstdc++'s name
 void __verbose_terminate_handler();
 void __verbose_terminate_handler() { std::abort(); }
+// NOLINTEND(readability-identifier-naming)
 }  // namespace __gnu_cxx
