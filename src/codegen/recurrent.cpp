@@ -576,7 +576,7 @@ Status lower_recurrence(Lowering& lowering, const Node& node, const Recurrence& 
       });
       return lowering.call(node, std::move(c));
     };
-    LATHE_CHECK(whole("begin", [](StepEmitter& x) { x.begin_sequence(); }));
+    LATHE_CHECK(whole("begin", [](StepEmitter& emitter) { emitter.begin_sequence(); }));
     const Dim index = Dim::symbol("step");  // a number for each call
     const int64_t parts = std::min<int64_t>(p.blocks(), std::max(2, lowering.options.threads_hint));
     const int kernel = lowering.kernel("step", {index}, [&](Emitter& e) {
@@ -597,7 +597,7 @@ Status lower_recurrence(Lowering& lowering, const Node& node, const Recurrence& 
       c.flops = step_flops;
       LATHE_CHECK(lowering.call(node, std::move(c)));
     }
-    return whole("end", [&](StepEmitter& x) { x.end_sequence(x.e.i64(s.steps.value())); });
+    return whole("end", [&](StepEmitter& emitter) { emitter.end_sequence(emitter.e.i64(s.steps.value())); });
   }
 
   call.kernel = lowering.kernel("steps", call.scalars, [&](Emitter& e) {
