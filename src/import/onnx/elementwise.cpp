@@ -70,6 +70,7 @@ Result<Values> clip(Node& n) {
   if (n.attr("max")) inputs[2] = n.b.scalar(n.dtype(0), n.f("max", 0));
   while (inputs.back() == kNoId) inputs.pop_back();
   if (inputs.size() == 1) return n.done(inputs[0]);
+  if (inputs[1] == kNoId) return n.done(n.b.op("Min", {inputs[0], inputs[2]}));
   return n.done(n.b.op("Clip", std::move(inputs)));
 }
 
