@@ -64,7 +64,9 @@ Status lower_pointwise(Lowering& lowering, const Node& node) {
   for (const Step& s : program->steps) {
     const bool half = s.dtype == DType::kF16 || s.dtype == DType::kBF16;  // storage: converted, never computed in
     const bool computes = s.prim != Prim::kInput && s.prim != Prim::kCast;
-    if (s.dtype == DType::kString || (half && computes) || dtype_bits(s.dtype) < 8 || dtype_bits(s.dtype) > 64)
+    const DTypeInfo& t = dtype_info(s.dtype);
+    const bool known = s.dtype == DType::kBool || (t.is_int && t.bits >= 8) || (t.is_float && t.bits >= 16);
+    if (!known || (half && computes))
       return fail(Code::kUnsupported,
                   "elementwise work in " + std::string(dtype_name(s.dtype)) + " is not generated yet");
   }
