@@ -15,7 +15,7 @@ packages=(
   qemu-user-static
 )
 
-cross_packages=(g++-aarch64-linux-gnu libsodium-dev:arm64)
+cross_packages=(g++-aarch64-linux-gnu libsodium-dev:arm64 qemu-user-static)
 
 install=1 full=0
 for argument in "$@"; do
