@@ -17,7 +17,7 @@ build: bootstrap build/build.ninja ## build/lathe, its libraries, the Python pac
 	@cmake --build build -j $(JOBS)
 
 demo: build ## handwritten digits, from a photo to numbers
-	@$(VENV_PYTHON) models/digits/demo.py
+	@PYTHONPATH=build/python $(VENV_PYTHON) models/digits/demo.py
 
 test: build ## all tests but the long ones
 	@ctest --preset release -j $(JOBS)
