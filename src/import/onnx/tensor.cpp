@@ -2,28 +2,14 @@
 #include "import/onnx/tensor.h"
 
 #include <algorithm>
-#include <bit>
 #include <charconv>
-#include <cstring>
 #include <filesystem>
 
-#include "base/mapped_file.h"
 #include "import/builder.h"
 
 namespace lathe::onnx {
 
 namespace {
-
-// The tensor over `data` where that is aligned for the dtype, else a copy.
-Tensor over(DType dtype, const std::vector<int64_t>& dims, const char* data, size_t bytes,
-            const std::shared_ptr<const void>& owner) {
-  const auto align = static_cast<uintptr_t>(std::max(1, std::min(dtype_bits(dtype) / 8, 8)));
-  if (bytes > 0 && reinterpret_cast<uintptr_t>(data) % align == 0)
-    return Tensor::view(dtype, dims, reinterpret_cast<const std::byte*>(data), owner);
-  Tensor t = Tensor::zeros(dtype, dims);
-  if (bytes > 0) std::memcpy(t.mutable_bytes().data(), data, bytes);
-  return t;
-}
 
 std::optional<uint64_t> number(std::string_view s) {
   uint64_t v = 0;
@@ -85,15 +71,7 @@ std::optional<Tensor> from_fields(const proto::Tensor& t, DType dtype, size_t co
 
 }  // namespace
 
-Result<FileBytes> map_file(const std::string& path) {
-  LATHE_TRY(const File file, File::open(path));
-  LATHE_TRY(Mapping mapping, file.map(0, static_cast<size_t>(file.size())));
-  auto owner = std::make_shared<const Mapping>(std::move(mapping));
-  return FileBytes{{reinterpret_cast<const char*>(owner->data()), owner->size()}, owner};
-}
-
 Result<Tensor> TensorReader::read(const proto::Tensor& t) {
-  static_assert(std::endian::native == std::endian::little, "raw_data is little-endian");
   const std::string what = "tensor \"" + std::string(t.name) + "\"";
   if (t.data_type >= 24 && t.data_type <= 26)
     return fail(Code::kUnsupported, what + ": element type " + std::to_string(t.data_type) + " is not supported");
@@ -118,8 +96,7 @@ Result<Tensor> TensorReader::read(const proto::Tensor& t) {
     if (t.raw.size() != *bytes)
       return fail(Code::kDamaged, what + ": holds " + std::to_string(t.raw.size()) + " bytes, its shape needs " +
                                       std::to_string(*bytes));
-    const std::span<const char> raw(t.raw);
-    return over(dtype, t.dims, raw.data(), *bytes, model_.owner);
+    return importer::tensor_over(dtype, t.dims, t.raw, model_.owner);
   }
   const size_t stored = t.floats.size() + t.doubles.size() + t.ints.size();
   if (count > 2 * stored)
@@ -169,7 +146,7 @@ Result<Tensor> TensorReader::read_external(const proto::Tensor& t, DType dtype, 
     return fail(Code::kDamaged, what + ": bytes " + std::to_string(offset) + " to " + std::to_string(offset) + "+" +
                                     std::to_string(bytes) + " lie beyond the end of " + std::string(location) + " (" +
                                     std::to_string(file.bytes.size()) + " bytes)");
-  return over(dtype, t.dims, file.bytes.data() + offset, bytes, file.owner);
+  return importer::tensor_over(dtype, t.dims, file.bytes.substr(offset, bytes), file.owner);
 }
 
 }  // namespace lathe::onnx

@@ -5,17 +5,14 @@
 #include <memory>
 #include <string>
 
+#include "import/file_bytes.h"
 #include "import/onnx/proto.h"
 #include "ir/tensor.h"
 
 namespace lathe::onnx {
 
-/// Bytes of a file and what keeps them.
-struct FileBytes {
-  std::string_view bytes;
-  std::shared_ptr<const void> owner;
-};
-Result<FileBytes> map_file(const std::string& path);
+using importer::FileBytes;
+using importer::map_file;
 
 /// Turns TensorProto messages into tensors. Data that is aligned for its type is not copied but kept where it lies, in
 /// the model file or in a file of external data (looked for in the model's folder and nowhere else).
