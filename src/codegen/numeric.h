@@ -7,7 +7,8 @@
 
 namespace lathe::codegen {
 
-/// Arithmetic on elements of one dtype as anchors compute it: half floats in f32, everything else in its own type.
+/// Arithmetic on elements of one dtype as anchors compute it: half floats in f32, everything else in its own type, or
+/// integers in a wider one.
 struct Numeric {
   Emitter& e;
   DType memory;
@@ -29,7 +30,9 @@ struct Numeric {
 
   Val load(Val p, int n, Val mask = nullptr) {
     Val v = e.load(memory, p, n, mask);
-    return memory == type ? v : e.b.CreateFPExt(v, e.vec(type, n));
+    if (memory == type) return v;
+    return fp() ? e.b.CreateFPExt(v, e.vec(type, n))
+                : e.b.CreateIntCast(v, e.vec(type, n), dtype_info(memory).is_signed);
   }
   /// `to`: the dtype in memory where it is not this one (an epilogue's result).
   void store(Val v, Val p, Val mask = nullptr) {

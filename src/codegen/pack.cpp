@@ -167,10 +167,10 @@ Result<BufferId> call_pack(Lowering& lowering, const Node& node, const PackSourc
   return packed;
 }
 
-Result<BufferId> packed_weights(Lowering& lowering, const Node& node, const PackSource& source, ValueId weights,
+Result<BufferId> packed_weights(Lowering& lowering, const Node& node, const PackSource& source, const Operand& weights,
                                 int panel) {
-  if (const auto& constant = lowering.value(weights).constant) return lowering.weight(pack(source, *constant, panel));
-  return call_pack(lowering, node, source, lowering.buffer(weights), panel);
+  if (weights.constant) return lowering.weight(pack(source, *weights.constant, panel));
+  return call_pack(lowering, node, source, weights.memory(lowering), panel);
 }
 
 }  // namespace lathe::codegen

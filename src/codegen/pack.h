@@ -4,7 +4,7 @@
 #include <memory>
 #include <vector>
 
-#include "codegen/lowering.h"
+#include "codegen/integer.h"
 
 namespace lathe::codegen {
 
@@ -31,7 +31,7 @@ std::shared_ptr<const std::vector<std::byte>> pack(const PackSource& source, con
 /// Adds a kernel that packs buffer `from` when the engine runs; returns the packed buffer.
 Result<BufferId> call_pack(Lowering& lowering, const Node& node, const PackSource& source, BufferId from, int panel);
 /// Whichever of both it takes.
-Result<BufferId> packed_weights(Lowering& lowering, const Node& node, const PackSource& source, ValueId weights,
+Result<BufferId> packed_weights(Lowering& lowering, const Node& node, const PackSource& source, const Operand& weights,
                                 int panel);
 
 }  // namespace lathe::codegen

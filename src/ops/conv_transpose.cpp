@@ -2,6 +2,7 @@
 #include "ops/conv_transpose.h"
 
 #include "ops/_data.h"
+#include "ops/_integer.h"
 #include "ops/_window.h"
 
 namespace lathe::ops {
@@ -21,6 +22,11 @@ Result<std::vector<ValueInfo>> ConvTranspose::infer(std::span<const ValueInfo> i
   if (x.rank() < 3 || w.rank() != x.rank())
     return fail(Code::kUsage, "input " + shape_str(x.shape) + " and weight " + shape_str(w.shape) +
                                   " must have the same rank, 3 at least");
+  LATHE_CHECK(check_operands(x, w, x_zero, w_zero));
+  const DType sum = sum_type(x.dtype, w.dtype);
+  if (has(inputs, 2) && inputs[2].dtype != sum)
+    return fail(Code::kUsage, "the bias is " + std::string(dtype_name(inputs[2].dtype)) + ", the sums are " +
+                                  std::string(dtype_name(sum)));
   const size_t spatial = x.shape.size() - 2;
   const auto kernel = static_dims(Shape(w.shape.begin() + 1, w.shape.end() - 1));
   if (!kernel) return fail(Code::kUnsupported, "the kernel size of weight " + shape_str(w.shape) + " is not constant");
@@ -41,11 +47,18 @@ Result<std::vector<ValueInfo>> ConvTranspose::infer(std::span<const ValueInfo> i
       return fail(Code::kUsage, "pads remove more than the whole output");
   }
   y.push_back(filters);
-  return one(x.dtype, std::move(y));
+  return one(sum, std::move(y));
 }
 
 Result<std::vector<Tensor>> ConvTranspose::evaluate(std::span<const Tensor> inputs) const {
-  const auto wide = widened(inputs);
+  auto wide = widened(inputs);
+  const DType type = sum_type(inputs[0].dtype(), inputs[1].dtype());
+  const bool small = is_small_integer(inputs[0].dtype());
+  if (small) {
+    wide[0] = centred(inputs[0], x_zero);
+    wide[1] = centred(inputs[1], w_zero);
+    if (has(inputs, 2)) wide[2] = centred(inputs[2], 0);
+  }
   const Tensor &x = wide[0], &w = wide[1];
   const size_t spatial = strides.size();
   const std::vector<int64_t> kernel(w.dims().begin() + 1, w.dims().end() - 1);
@@ -85,7 +98,7 @@ Result<std::vector<Tensor>> ConvTranspose::evaluate(std::span<const Tensor> inpu
     });
   });
   if (!known) return fail(Code::kUnsupported, "no reference for " + std::string(dtype_name(x.dtype())));
-  return one(convert(y, inputs[0].dtype()));
+  return one(small ? wrapped(y, type) : convert(y, type));
 }
 
 double ConvTranspose::flops(std::span<const ValueInfo> inputs, std::span<const ValueInfo>) const {

@@ -8,6 +8,7 @@ namespace lathe::ops {
 /// Transposed convolution, channels last: x[N, h, w, C], w[M/group, kh, kw, C] (OHWI: M output channels; the importer
 /// transposes ONNX's [C, M/group, kh, kw]) (+ b[M]) → y[N, oh, ow, M]; oh = (h-1)*stride + output_padding +
 /// (kh-1)*dilation + 1 - pads. For group > 1 the weight is [M, kh, kw, C/group].
+/// Integers as in Conv.
 struct ConvTranspose : OpBase<ConvTranspose> {
   static constexpr std::string_view kName = "ConvTranspose";
   std::vector<int64_t> strides = {1, 1};
@@ -15,6 +16,7 @@ struct ConvTranspose : OpBase<ConvTranspose> {
   std::vector<int64_t> dilations = {1, 1};
   std::vector<int64_t> output_padding = {0, 0};
   int64_t group = 1;
+  int64_t x_zero = 0, w_zero = 0;  ///< of integers
 
   void visit(AttrVisitor& v) override {
     v.attr("strides", strides);
@@ -22,6 +24,8 @@ struct ConvTranspose : OpBase<ConvTranspose> {
     v.attr("dilations", dilations);
     v.attr("output_padding", output_padding);
     v.attr("group", group);
+    v.attr("x_zero", x_zero);
+    v.attr("w_zero", w_zero);
   }
   [[nodiscard]] Result<std::vector<ValueInfo>> infer(std::span<const ValueInfo> inputs,
                                                      const FreshSymbol& fresh) const override;

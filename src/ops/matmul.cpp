@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "ops/_data.h"
+#include "ops/_integer.h"
 #include "ops/elementwise.h"
 
 namespace lathe::ops {
@@ -25,9 +26,7 @@ Result<std::vector<ValueInfo>> MatMul::infer(std::span<const ValueInfo> inputs, 
   LATHE_CHECK(check_inputs(inputs, 2, 2));
   const ValueInfo &a = inputs[0], &b = inputs[1];
   if (a.rank() < 2 || b.rank() < 2) return fail(Code::kUsage, "operands must be matrices");
-  if (a.dtype != b.dtype)
-    return fail(Code::kUsage,
-                "operands are " + std::string(dtype_name(a.dtype)) + " and " + std::string(dtype_name(b.dtype)));
+  LATHE_CHECK(check_operands(a, b, a_zero, b_zero));
   const Sides s = sides(*this, a.shape.size(), b.shape.size());
   const Dim &ka = a.shape[s.k_a], &kb = b.shape[s.k_b];
   if (ka.is_const() && kb.is_const() && !(ka == kb))
@@ -35,18 +34,22 @@ Result<std::vector<ValueInfo>> MatMul::infer(std::span<const ValueInfo> inputs, 
   LATHE_TRY(Shape y, broadcast(Shape(a.shape.begin(), a.shape.end() - 2), Shape(b.shape.begin(), b.shape.end() - 2)));
   y.push_back(a.shape[s.m]);
   y.push_back(b.shape[s.n]);
-  return one(a.dtype, std::move(y));
+  return one(sum_type(a.dtype, b.dtype), std::move(y));
 }
 
 Result<std::vector<Tensor>> MatMul::evaluate(std::span<const Tensor> inputs) const {
-  const auto wide = widened(inputs);
+  auto wide = widened(inputs);
+  const bool small = is_small_integer(inputs[0].dtype());
+  if (small) wide = {centred(inputs[0], a_zero), centred(inputs[1], b_zero)};
   const Tensor &a = wide[0], &b = wide[1];
   const Sides s = sides(*this, a.dims().size(), b.dims().size());
   const auto sa = strides_of(a.dims()), sb = strides_of(b.dims());
   const int64_t m = a.dims()[s.m], k = a.dims()[s.k_a], n = b.dims()[s.n];
   const auto fresh = [](std::string_view) { return Dim(0); };
+  MatMul plain = *this;
+  plain.a_zero = plain.b_zero = 0;
   const ValueInfo in[] = {{a.dtype(), to_shape(a.dims()), nullptr, {}}, {b.dtype(), to_shape(b.dims()), nullptr, {}}};
-  LATHE_TRY(const auto out, infer(in, fresh));
+  LATHE_TRY(const auto out, plain.infer(in, fresh));
   const auto dims = *static_dims(out[0].shape);
   const std::vector<int64_t> batch(dims.begin(), dims.end() - 2);
   // Offset of the batch `index` in an operand: its leading dimensions are aligned to the right and broadcast.
@@ -80,7 +83,8 @@ Result<std::vector<Tensor>> MatMul::evaluate(std::span<const Tensor> inputs) con
     });
   });
   if (!known) return fail(Code::kUnsupported, "no reference for " + std::string(dtype_name(a.dtype())));
-  return one(convert(y, inputs[0].dtype()));
+  const DType type = sum_type(inputs[0].dtype(), inputs[1].dtype());
+  return one(small ? wrapped(y, type) : convert(y, type));
 }
 
 double MatMul::flops(std::span<const ValueInfo> inputs, std::span<const ValueInfo> outputs) const {

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "ops/_data.h"
+#include "ops/_integer.h"
 #include "ops/_window.h"
 
 namespace lathe::ops {
@@ -14,7 +15,8 @@ Result<std::vector<ValueInfo>> Pool::infer(std::span<const ValueInfo> inputs, co
   LATHE_CHECK(check_inputs(inputs, 1, 1));
   const ValueInfo& x = inputs[0];
   if (x.rank() < 3) return fail(Code::kUsage, "input " + shape_str(x.shape) + " has no spatial dimension");
-  if (kind != "max" && kind != "average") return fail(Code::kUsage, "kind \"" + kind + "\" is neither max nor average");
+  if (kind != "max" && kind != "average" && kind != "sum")
+    return fail(Code::kUsage, "kind \"" + kind + "\" is neither max, average nor sum");
   const Window window{kernel, strides, pads, dilations};
   LATHE_CHECK(check_window(window, x.shape.size() - 2));
   Shape y = {x.shape[0]};
@@ -24,11 +26,13 @@ Result<std::vector<ValueInfo>> Pool::infer(std::span<const ValueInfo> inputs, co
       return fail(Code::kUsage, "the window is larger than the padded input " + shape_str(x.shape));
   }
   y.push_back(x.shape.back());
-  return one(x.dtype, std::move(y));
+  return one(kind == "sum" ? sum_type(x.dtype, x.dtype) : x.dtype, std::move(y));
 }
 
 Result<std::vector<Tensor>> Pool::evaluate(std::span<const Tensor> inputs) const {
-  const Tensor x = convert(inputs[0], compute_type(inputs[0].dtype()));
+  const bool max = kind == "max", sums = kind == "sum";
+  const bool integers = sums && dtype_info(inputs[0].dtype()).is_int;
+  const Tensor x = integers ? centred(inputs[0], 0) : convert(inputs[0], compute_type(inputs[0].dtype()));
   const size_t spatial = strides.size();
   const Window window{kernel, strides, pads, dilations};
   const int64_t channels = x.dims().back();
@@ -38,7 +42,6 @@ Result<std::vector<Tensor>> Pool::evaluate(std::span<const Tensor> inputs) const
   dims.push_back(channels);
   const auto sx = strides_of(x.dims());
   Tensor y = Tensor::zeros(x.dtype(), dims);
-  const bool max = kind == "max";
   const bool known = with_type(x.dtype(), [&](auto tag) {
     using T = decltype(tag);
     using Sum = std::conditional_t<std::is_floating_point_v<T>, T, double>;
@@ -73,13 +76,14 @@ Result<std::vector<Tensor>> Pool::evaluate(std::span<const Tensor> inputs) const
           }
         }
       });
-      const auto n = static_cast<Sum>(std::max<int64_t>(1, count_include_pad ? padded : inside));
+      const auto n = static_cast<Sum>(sums ? 1 : std::max<int64_t>(1, count_include_pad ? padded : inside));
       if (!max)
         for (int64_t c = 0; c < channels; ++c) to[c] = static_cast<T>(sum[static_cast<size_t>(c)] / n);
     });
   });
   if (!known) return fail(Code::kUnsupported, "no reference for " + std::string(dtype_name(x.dtype())));
-  return one(convert(y, inputs[0].dtype()));
+  const DType type = inputs[0].dtype();
+  return one(integers ? wrapped(y, sum_type(type, type)) : convert(y, type));
 }
 
 double Pool::flops(std::span<const ValueInfo>, std::span<const ValueInfo> outputs) const {

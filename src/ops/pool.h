@@ -7,10 +7,10 @@ namespace lathe::ops {
 
 /// Sliding-window pooling, channels last: x[N, h, w, C] → y[N, oh, ow, C]. Padding never enters a maximum; an average
 /// counts it only if count_include_pad (ONNX AveragePool-22; windows hanging over with ceil_mode count what lies inside
-/// the padded input).
+/// the padded input). Sums of 8-bit integers are i32, of 16-bit ones i64.
 struct Pool : OpBase<Pool> {
   static constexpr std::string_view kName = "Pool";
-  std::string kind = "max";  ///< "max" | "average"
+  std::string kind = "max";  ///< "max" | "average" | "sum"
   std::vector<int64_t> kernel = {1, 1};
   std::vector<int64_t> strides = {1, 1};
   std::vector<int64_t> pads = {0, 0, 0, 0};  ///< begins, then ends

@@ -7,9 +7,11 @@
 
 #include "codegen/channelwise.h"
 #include "codegen/contraction.h"
+#include "codegen/integer.h"
 #include "codegen/lower/lower.h"
 #include "codegen/pack.h"
 #include "codegen/winograd.h"
+#include "ops/_integer.h"
 
 namespace lathe::codegen {
 
@@ -36,8 +38,8 @@ Status lower_conv(Lowering& lowering, const Node& node) {
   const Shape &in = lowering.shape(node.inputs[0]), &w = lowering.shape(node.inputs[1]),
               &out = lowering.shape(node.outputs[0]);
   Contraction c;
-  c.dtype = lowering.dtype(node.inputs[0]);
-  if (c.dtype != DType::kF32 && c.dtype != DType::kF64)
+  c.dtype = ops::sum_type(lowering.dtype(node.inputs[0]), lowering.dtype(node.inputs[1]));
+  if (dtype_bits(c.dtype) != 32 && dtype_bits(c.dtype) != 64)
     return fail(Code::kUnsupported, "convolution of " + std::string(dtype_name(c.dtype)) + " is not generated yet");
   if (!w.back().is_const() || !w[0].is_const())
     return fail(Code::kUnsupported, "the channels of weight " + shape_str(w) + " are not constant");
@@ -86,15 +88,17 @@ Status lower_conv(Lowering& lowering, const Node& node) {
     source.taps.insert(source.taps.begin(), {axes[d].kernel, step});
     step = step * Dim(axes[d].kernel);
   }
-  const auto& constant = lowering.value(node.inputs[1]).constant;
+  LATHE_TRY(const Operand weights, contraction_operand(lowering, node, node.inputs[1], op.w_zero, c.dtype));
+  LATHE_TRY(const Operand x, contraction_operand(lowering, node, node.inputs[0], op.x_zero, c.dtype));
+  const BufferId a = x.memory(lowering);
+  const auto& constant = weights.constant;
   if (constant && channelwise_fits(lowering.target, c))
-    return call_channelwise(lowering, node, c, source, *constant, lowering.buffer(node.inputs[0]),
-                            lowering.buffer(bias));
+    return call_channelwise(lowering, node, c, source, *constant, a, lowering.buffer(bias));
   if (const int tile = winograd_tile(lowering, node, c, constant ? &*constant : nullptr))
-    return call_winograd(lowering, node, c, *constant, lowering.buffer(node.inputs[0]), lowering.buffer(bias), tile);
+    return call_winograd(lowering, node, c, *constant, a, lowering.buffer(bias), tile);
   const Schedule s = candidates(lowering, c, lowering.target, shared_panel(lowering, c)).front();
-  LATHE_TRY(const BufferId packed, packed_weights(lowering, node, source, node.inputs[1], s.panel));
-  return call_contraction(lowering, node, c, s, lowering.buffer(node.inputs[0]), packed, lowering.buffer(bias), "conv");
+  LATHE_TRY(const BufferId packed, packed_weights(lowering, node, source, weights, s.panel));
+  return call_contraction(lowering, node, c, s, a, packed, lowering.buffer(bias), "conv");
 }
 
 }  // namespace lathe::codegen

@@ -10,8 +10,10 @@
 #include <numeric>
 
 #include "codegen/contraction.h"
+#include "codegen/integer.h"
 #include "codegen/lower/lower.h"
 #include "codegen/pack.h"
+#include "ops/_integer.h"
 
 namespace lathe::codegen {
 
@@ -54,8 +56,8 @@ Status lower_conv_transpose(Lowering& lowering, const Node& node) {
   const ValueId bias = node.anchor_inputs > 2 ? node.inputs[2] : kNoId;
   const Shape &in = lowering.shape(node.inputs[0]), &w = lowering.shape(node.inputs[1]),
               &out = lowering.shape(node.outputs[0]);
-  const DType dtype = lowering.dtype(node.inputs[0]);
-  if (dtype != DType::kF32 && dtype != DType::kF64)
+  const DType dtype = ops::sum_type(lowering.dtype(node.inputs[0]), lowering.dtype(node.inputs[1]));
+  if (dtype_bits(dtype) != 32 && dtype_bits(dtype) != 64)
     return fail(Code::kUnsupported,
                 "transposed convolution of " + std::string(dtype_name(dtype)) + " is not generated yet");
   if (!w.back().is_const() || !w[0].is_const())
@@ -66,6 +68,10 @@ Status lower_conv_transpose(Lowering& lowering, const Node& node) {
   for (const int64_t s : op.strides) phases *= s;
   if (phases > 256)
     return fail(Code::kUnsupported, "strides with " + std::to_string(phases) + " output phases are not generated yet");
+
+  LATHE_TRY(const Operand weights, contraction_operand(lowering, node, node.inputs[1], op.w_zero, dtype));
+  LATHE_TRY(const Operand x, contraction_operand(lowering, node, node.inputs[0], op.x_zero, dtype));
+  const BufferId a = x.memory(lowering);
 
   for (int64_t index = 0; index < phases; ++index) {
     std::vector<Phase> parts(spatial);
@@ -128,11 +134,10 @@ Status lower_conv_transpose(Lowering& lowering, const Node& node) {
       }
       source.column_stride = tap;
       source.group_stride = tap * c.columns;
-      LATHE_TRY(packed, packed_weights(lowering, node, source, node.inputs[1], panel));
+      LATHE_TRY(packed, packed_weights(lowering, node, source, weights, panel));
     }
     const Schedule s = candidates(lowering, c, lowering.target, panel).front();
-    LATHE_CHECK(call_contraction(lowering, node, c, s, lowering.buffer(node.inputs[0]), packed, lowering.buffer(bias),
-                                 "conv_transpose"));
+    LATHE_CHECK(call_contraction(lowering, node, c, s, a, packed, lowering.buffer(bias), "conv_transpose"));
   }
   return {};
 }

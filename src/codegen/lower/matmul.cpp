@@ -6,8 +6,10 @@
 #include <algorithm>
 
 #include "codegen/contraction.h"
+#include "codegen/integer.h"
 #include "codegen/lower/lower.h"
 #include "codegen/pack.h"
+#include "ops/_integer.h"
 
 namespace lathe::codegen {
 
@@ -34,7 +36,7 @@ Status lower_matmul(Lowering& lowering, const Node& node) {
   const Shape &a = lowering.shape(node.inputs[0]), &b = lowering.shape(node.inputs[1]),
               &out = lowering.shape(node.outputs[0]);
   Contraction c;
-  c.dtype = lowering.dtype(node.inputs[0]);
+  c.dtype = ops::sum_type(lowering.dtype(node.inputs[0]), lowering.dtype(node.inputs[1]));
   if (dtype_bits(c.dtype) < 32 || c.dtype == DType::kString || dtype_bits(c.dtype) > 64)
     return fail(Code::kUnsupported,
                 "matrix products of " + std::string(dtype_name(c.dtype)) + " are not generated yet");
@@ -62,7 +64,9 @@ Status lower_matmul(Lowering& lowering, const Node& node) {
   source.columns = n;
   source.k_stride = op.trans_b ? Dim(1) : n;
   source.column_stride = op.trans_b ? k : Dim(1);
-  const bool constant = lowering.value(node.inputs[1]).constant.has_value();
+  LATHE_TRY(const Operand right, contraction_operand(lowering, node, node.inputs[1], op.b_zero, c.dtype));
+  LATHE_TRY(const Operand left, contraction_operand(lowering, node, node.inputs[0], op.a_zero, c.dtype));
+  const bool constant = right.constant.has_value();
   c.packed = constant || op.trans_b ||
              (lowering.typical(c.x.out) >= kPackRows && lowering.typical(k * n * size) >= kPackBytes);
   BufferId w = kNone;
@@ -87,13 +91,13 @@ Status lower_matmul(Lowering& lowering, const Node& node) {
       }
       level.w = j * image;
     }
-    LATHE_TRY(w, packed_weights(lowering, node, source, node.inputs[1], panel));
+    LATHE_TRY(w, packed_weights(lowering, node, source, right, panel));
   } else {
     c.w_k = n * size;
-    w = lowering.buffer(node.inputs[1]);
+    w = right.memory(lowering);
   }
   const Schedule s = candidates(lowering, c, lowering.target, panel).front();
-  return call_contraction(lowering, node, c, s, lowering.buffer(node.inputs[0]), w, kNone, "matmul");
+  return call_contraction(lowering, node, c, s, left.memory(lowering), w, kNone, "matmul");
 }
 
 }  // namespace lathe::codegen

@@ -13,6 +13,8 @@
 #include "codegen/line.h"
 #include "codegen/lower/lower.h"
 #include "codegen/numeric.h"
+#include "ops/_data.h"
+#include "ops/_integer.h"
 
 namespace lathe::codegen {
 
@@ -27,7 +29,7 @@ struct PoolEmitter {
   const Epilogue& epilogue;
   const Axis &rows, &columns;
   int64_t rows_pad_end, columns_pad_end;
-  bool max, include_pad;
+  bool max, average, include_pad;
   Dim width, channels;  ///< of the input
   DType out_type;
   bool out_wide = false;
@@ -64,9 +66,9 @@ struct PoolEmitter {
   Val divisor(Val column_count) { return num.from_index(e.imax(e.mul(row_count, column_count), e.i64(1))); }
 
   void finish(Val v, Val x, Val c, int n, Val mask, Val column_count) {
-    if (!max) v = num.div(v, e.splat(divisor(column_count), n));
+    if (average) v = num.div(v, e.splat(divisor(column_count), n));
     Val at = e.add(e.mul(x, e.dim(channels)), c);
-    if (epilogue.empty()) {
+    if (epilogue.empty() && out_type == num.memory) {
       num.store(v, e.at(target, e.mul(at, num.bytes())), mask);
     } else {
       v = epilogue.apply(e, 2, v, e.add(row_index, x), c, n, mask);
@@ -78,7 +80,7 @@ struct PoolEmitter {
   void single(Val x) {
     const Taps across = clip_taps(e, columns, x, e.dim(width));
     Val first = e.sub(e.mul(x, columns.stride), e.i64(columns.pad));
-    Val count = max ? nullptr : counted(columns, first, e.dim(width), columns_pad_end, across);
+    Val count = !average ? nullptr : counted(columns, first, e.dim(width), columns_pad_end, across);
     e.for_vectors(e.dim(channels), num.lanes(), [&](Val c, int n, Val mask) {
       Val v = e.loop(taps.lo, taps.hi, 1, {start(n)}, [&](Val ty, const Vals& a) {
         return e.loop(across.lo, across.hi, 1, a, [&](Val tx, const Vals& b) {
@@ -207,11 +209,12 @@ Status lower_pool(Lowering& lowering, const Node& node) {
   const ValueId in = node.inputs[0], out = node.outputs[0];
   const Shape &x = lowering.shape(in), &y = lowering.shape(out);
   const DType type = lowering.dtype(in);
-  const bool max = op.kind == "max";
+  const bool max = op.kind == "max", average = op.kind == "average";
+  const DType computed = op.kind == "sum" ? ops::sum_type(type, type) : ops::compute_type(type);
   if (x.size() != 4)
     return fail(Code::kUnsupported,
                 "pooling over " + std::to_string(x.size() - 2) + " spatial dimensions is not generated yet");
-  if (!Numeric::supports(type) || (!max && !Numeric::is_float(type)))
+  if (!Numeric::supports(type) || (average && !Numeric::is_float(type)))
     return fail(Code::kUnsupported, op.kind + " pooling of " + std::string(dtype_name(type)) + " is not generated yet");
 
   Axis rows{op.kernel[0], op.strides[0], op.dilations[0], op.pads[0], x[1], y[1]};
@@ -232,8 +235,8 @@ Status lower_pool(Lowering& lowering, const Node& node) {
   call.tasks = small ? Dim(1) : y[0] * y[1];
   int outputs = 0;
   call.kernel = lowering.kernel("pool", call.scalars, [&](Emitter& e) {
-    PoolEmitter p{e,     {e, type}, epilogue,         rows, columns, op.pads[2], op.pads[3], max, op.count_include_pad,
-                  width, channels,  epilogue.result()};
+    PoolEmitter p{e,       {e, type, computed},  epilogue, rows,     columns,          op.pads[2], op.pads[3], max,
+                  average, op.count_include_pad, width,    channels, epilogue.result()};
     outputs = p.outputs_per_tile();
     const auto row = [&](const Vals& at) {
       Val image = e.mul(e.mul(e.mul(at[0], e.dim(x[1])), e.dim(width)), e.dim(channels));
@@ -242,7 +245,7 @@ Status lower_pool(Lowering& lowering, const Node& node) {
       p.target = e.at(e.buf(1), e.mul(e.mul(p.row_index, e.dim(channels)), dtype_bits(epilogue.result()) / 8));
       p.first_row = e.sub(e.mul(at[1], rows.stride), e.i64(rows.pad));
       p.taps = clip_taps(e, rows, at[1], e.dim(x[1]));
-      p.row_count = max ? nullptr : p.counted(rows, p.first_row, e.dim(x[1]), op.pads[2], p.taps);
+      p.row_count = !average ? nullptr : p.counted(rows, p.first_row, e.dim(x[1]), op.pads[2], p.taps);
       p.row();
     };
     if (small)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pad(zeros, spatial dimensions) → Conv      becomes      Conv with larger pads
+// Pad(zeros or zero points, spatial dimensions) → Conv      becomes      Conv with larger pads
 // An average Pool that counts its padding likewise; a maximum does not see zeros as padding and is left alone.
 #include <algorithm>
 
@@ -22,7 +22,8 @@ Result<bool> apply(Graph& g, NodeId n) {
   const auto* pad = made_by<ops::Pad>(g, x);
   if (!pad || pad->mode != "constant" || sole_user(g, x) != n) return false;
   const auto& in = g.node(g.value(x).producer).inputs;
-  if (in.size() > 2 && in[2] != kNoId && uniform_value(g, in[2]) != std::optional(0.0)) return false;
+  const std::optional<double> value = in.size() > 2 && in[2] != kNoId ? uniform_value(g, in[2]) : 0.0;
+  if (value != std::optional(conv ? static_cast<double>(conv->x_zero) : 0.0)) return false;
   const auto amounts = integers_of(g.info(in[1]));
   if (!amounts) return false;
   const size_t rank = amounts->size() / 2, spatial = rank - 2;

@@ -25,7 +25,7 @@ std::optional<size_t> channel_axis(const Graph& g, NodeId anchor) {
 
 Result<bool> apply(Graph& g, NodeId n) {
   ValueId y = kNoId, c = kNoId;
-  if (!match(g, n, op("Mul", {any(y), constant(c)}))) return false;
+  if (!match(g, n, op("Mul", {any(y), constant(c)})) || !dtype_info(g.value(y).dtype).is_float) return false;
   if (g.value(y).producer == kNoId || sole_user(g, y) != n) return false;
   const NodeId anchor = g.value(y).producer;
   const auto axis = channel_axis(g, anchor);
