@@ -14,6 +14,11 @@ find_path(PROTOZERO_INCLUDE protozero/pbf_reader.hpp REQUIRED)
 add_library(dep_protozero INTERFACE)
 target_include_directories(dep_protozero SYSTEM INTERFACE ${PROTOZERO_INCLUDE})
 
+find_path(FLATBUFFERS_INCLUDE flatbuffers/flatbuffers.h REQUIRED)
+find_program(FLATC flatc REQUIRED)
+add_library(dep_flatbuffers INTERFACE)
+target_include_directories(dep_flatbuffers SYSTEM INTERFACE ${FLATBUFFERS_INCLUDE})
+
 find_path(JSON_INCLUDE nlohmann/json.hpp REQUIRED)
 add_library(dep_json INTERFACE)
 target_include_directories(dep_json SYSTEM INTERFACE ${JSON_INCLUDE})

@@ -6,6 +6,7 @@
 
 #include "base/mapped_file.h"
 #include "import/onnx/importer.h"
+#include "import/tflite/importer.h"
 
 namespace lathe {
 
@@ -24,7 +25,7 @@ Result<std::unique_ptr<Graph>> import_model(const std::string& path, const Impor
                 path + ": the file is too short (" + std::to_string(file.size()) + " bytes) for any known format");
   LATHE_CHECK(file.read(0, head));
   const std::string_view magic(reinterpret_cast<const char*>(head.data()), head.size());
-  if (magic.substr(4, 4) == "TFL3") return fail(Code::kUnsupported, path + ": TFLite models are not supported yet");
+  if (magic.substr(4, 4) == "TFL3") return tflite::import_tflite(path, options);
   if (magic.starts_with("PK\x03\x04"))
     return fail(Code::kUnsupported, path + ": zip archives (.pt2) are not supported yet; export the model to ONNX");
   // A serialised ModelProto has no magic. Its fields are numbered up to 25, and each starts with number * 8 + wire
@@ -32,7 +33,7 @@ Result<std::unique_ptr<Graph>> import_model(const std::string& path, const Impor
   const auto first = static_cast<unsigned char>(magic[0]);
   const unsigned wire = first & 7u;
   if ((wire == 0 || wire == 2) && first >= 8) return onnx::import_onnx(path, options);
-  return fail(Code::kDamaged, path + ": of no known format (ONNX is)");
+  return fail(Code::kDamaged, path + ": of no known format (ONNX and TFLite are)");
 }
 
 }  // namespace lathe
