@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Control flow. Conditions that are known at import are followed there: a branch is taken in place, and a loop that
-// counts is unrolled.
+// counts is unrolled. Of a condition that is not, both branches are computed.
 #include "import/tflite/handlers.h"
 #include "import/tflite/importer.h"
 
@@ -25,7 +25,19 @@ Result<Values> if_else(Node& n) {
   const auto* o = n.options<fb::IfOptions>();
   if (!o || n.input_count() < 1) return damaged("it has no branches or no condition");
   const auto condition = known(n, n.in(0));
-  if (!condition) return unsupported("a condition that depends on data is not supported");
+  if (!condition) {  // both branches are computed, and one of the results is taken
+    const Values inputs(n.inputs().begin() + 1, n.inputs().end());
+    LATHE_TRY(const Values yes, n.importer().inline_subgraph(o->then_subgraph(), inputs));
+    LATHE_TRY(const Values no, n.importer().inline_subgraph(o->else_subgraph(), inputs));
+    if (yes.size() != no.size()) return damaged("its branches differ in their results");
+    Values taken;
+    for (size_t i = 0; i < yes.size(); ++i) {
+      if (n.b.dtype(yes[i]) != n.b.dtype(no[i]) || !(n.b.shape(yes[i]) == n.b.shape(no[i])))
+        return unsupported("a condition that depends on data and results of different shapes are not supported");
+      taken.push_back(n.b.op("Where", {n.b.reshape(n.in(0), {}), yes[i], no[i]}));
+    }
+    return n.done(std::move(taken));
+  }
   return n.importer().inline_subgraph(*condition ? o->then_subgraph() : o->else_subgraph(),
                                       {n.inputs().begin() + 1, n.inputs().end()});
 }

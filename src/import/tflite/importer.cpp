@@ -30,6 +30,9 @@ std::string one_line(std::string s) {
   return s;
 }
 
+// Operators that know how complex tensors are kept: see fourier.cpp.
+bool takes_complex(int32_t code) { return code == 22 || (code >= 133 && code <= 135); }
+
 bool in_range(int64_t i, size_t count) { return i >= 0 && static_cast<uint64_t>(i) < count; }
 
 }  // namespace
@@ -304,7 +307,8 @@ Status Importer::import_operator(Scope& scope, const fb::Operator& op, size_t nu
   const std::string name = length(op.outputs()) > 0 ? name_of(tensor(op.outputs()->Get(0))) : std::string();
   const std::string label = "node " + (name.empty() ? "number " + std::to_string(number) : quote(name));
   const auto list = [&](const std::string& why) {
-    unsupported_.push_back(label + ": " + kind + (why.empty() ? "" : ": " + one_line(why)));
+    std::string line = label + ": " + kind + (why.empty() ? "" : ": " + one_line(why));
+    if (std::ranges::find(unsupported_, line) == unsupported_.end()) unsupported_.push_back(std::move(line));
   };
   const auto blame = [&](Error e) -> Status {
     // Shape rules blame the caller; here that is the model, unless it was given other shapes than its own.
@@ -364,6 +368,9 @@ Result<Values> Importer::translate(const fb::Operator& op, const fb::SubGraph& g
     const Quantization* q = quantization(t);
     return q && dtype_bits(*dtype_of(t)) <= 16;
   };
+  for (size_t i = 0; i < length(op.inputs()); ++i)
+    if (node.has(i) && node.in_tensor(i).type() == fb::TensorType::COMPLEX64 && !takes_complex(code))
+      return fail(Code::kUnsupported, "it is not supported on complex numbers");
   bool integers = false;
   for (size_t i = 0; i < length(op.inputs()); ++i) integers = integers || (node.has(i) && quantized(node.in_tensor(i)));
   for (size_t i = 0; i < node.output_count(); ++i) integers = integers || quantized(node.out_tensor(i));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Conversions between reals and the integers that stand for them.
-#include "import/tflite/handlers.h"
+#include "import/tflite/integer.h"
 
 namespace lathe::tflite {
 
@@ -28,6 +28,26 @@ Result<Values> dequantize(Node& n) {
   return n.done(n.b.op("Dequantize", std::move(inputs)));
 }
 
-Result<Values> quantize(Node&) { return unsupported("there is no scale"); }
+// From reals, rounded halves away from zero; or from integers of one scale to those of another.
+Result<Values> quantize(Node& n) {
+  const Quantization* out = n.quant_out(0);
+  if (!out) return damaged("its output has no scale");
+  if (out->per_axis()) return unsupported("quantization by channel is not supported");
+  const DType type = n.out_dtype(0);
+  const Range range = activation_range(type, *out, fb::Activation::NONE);
+  if (dtype_bits(type) > 16) return unsupported("to " + std::string(dtype_name(type)) + " it is not supported");
+  if (dtype_info(n.dtype(0)).is_float)
+    return n.done(pointwise(n, {n.in(0)}, [&](std::span<const Expr> e) {
+      // Limited before it becomes an integer, so that any real does.
+      const Expr steps = fixed::round_away(cast(e[0], DType::kF32) / static_cast<double>(out->scale()));
+      return stored(wide(min(max(steps, -1e6), 1e6)), *out, range, type);
+    }));
+  const Quantization* in = n.quant_in(0);
+  if (!in || in->per_axis()) return unsupported("its input has no scale, or one for each channel");
+  const auto m = fixed::multiplier(static_cast<double>(in->scale()) / static_cast<double>(out->scale()));
+  return n.done(pointwise(n, {n.in(0)}, [&](std::span<const Expr> e) {
+    return stored(fixed::multiply(centred(e[0], in->zero_point()), m), *out, range, type);
+  }));
+}
 
 }  // namespace lathe::tflite

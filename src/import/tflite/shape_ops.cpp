@@ -19,6 +19,8 @@ Result<Values> reshape(Node& n) {
     if (to == std::vector<int64_t>{0}) to.clear();  // how old converters wrote scalars
     shape = n.b.i64s(to);
   }
+  // A complex tensor has a dimension more here, of its two parts.
+  if (n.in_tensor(0).type() == fb::TensorType::COMPLEX64) shape = n.b.concat({shape, n.b.i64s({2})}, 0);
   if (shape == kNoId) return n.b.ok() ? Result<Values>(damaged("there is no shape")) : n.done(kNoId);
   auto op = std::make_shared<ops::Reshape>();
   op->allow_zero = true;
