@@ -109,7 +109,9 @@ Result<Values> hybrid_conv(Node& n, bool depthwise) {
   } else {
     LATHE_TRY(group, conv_group(n));
   }
-  const Rounded x = asymmetric(n, n.in(0), {1, 2, 3});
+  // The reference has two ways: by the weights' scales, of which there is one or one for each channel.
+  const Rounded x =
+      n.quant_in(1)->per_axis() || depthwise ? asymmetric(n, n.in(0), {1, 2, 3}) : symmetric(n, n.in(0), {1, 2, 3});
   const ValueId sums = convolve(n, {x.steps, depthwise ? depthwise_weights(n, w.first) : w.first}, window, group);
   return n.done(activate(n, scaled(n, sums, x.scale, w.second, n.in(2)), conv_activation(n)));
 }

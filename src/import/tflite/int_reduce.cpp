@@ -273,56 +273,89 @@ Result<Values> int_l2_normalization(Node& n) {
   }));
 }
 
-// Weights of ten bits along both dimensions.
+namespace {
+
+/// For each element along one output dimension, the two input elements it lies between, and how far it is from the
+/// first.
+struct Between {
+  std::vector<int64_t> low, high;
+  std::vector<double> part;
+};
+
+struct Sampling {
+  bool corners = false, centers = false;
+};
+
+// In steps of 2^-10, as whole numbers.
+Between between_fixed(int64_t in, int64_t out, Sampling s) {
+  constexpr int64_t kOne = 1 << 10;
+  int64_t scale = (kOne * in + out / 2) / out;
+  if (s.corners && out > 1) scale = (kOne * (in - 1) + (out - 1) / 2) / (out - 1);
+  Between r;
+  for (int64_t i = 0; i < out; ++i) {
+    const int64_t at = s.centers ? i * scale + scale / 2 - kOne / 2 : i * scale;
+    r.low.push_back(std::min(std::max<int64_t>(at / kOne, 0), in - 1));
+    r.high.push_back(std::min((at + kOne - 1) / kOne, in - 1));
+    r.part.push_back(static_cast<double>(at - kOne * r.low.back()));
+  }
+  return r;
+}
+
+Between between_real(int64_t in, int64_t out, Sampling s) {
+  float scale = static_cast<float>(in) / static_cast<float>(out);
+  if (s.corners && out > 1) scale = static_cast<float>(in - 1) / static_cast<float>(out - 1);
+  Between r;
+  for (int64_t i = 0; i < out; ++i) {
+    const auto v = static_cast<float>(i);
+    const float at = s.centers ? (v + 0.5f) * scale - 0.5f : v * scale;
+    r.low.push_back(std::max<int64_t>(static_cast<int64_t>(std::floor(at)), 0));
+    r.high.push_back(std::min(static_cast<int64_t>(std::ceil(at)), in - 1));
+    r.part.push_back(static_cast<double>(at - static_cast<float>(r.low.back())));
+  }
+  return r;
+}
+
+}  // namespace
+
+// Signed integers with weights of ten bits along both dimensions; unsigned ones in f32.
 Result<Values> int_resize_bilinear(Node& n) {
   LATHE_TRY(const Quantizations q, quantizations(n, 1));
   LATHE_CHECK(same_quantization(q));
   LATHE_TRY(const auto sizes, n.integers(1, "the size"));
   const Shape s = n.shape(0);
   if (s.size() != 4 || sizes.size() != 2) return damaged("the input must have rank 4, the size two numbers");
-  const auto dims = static_dims({s[1], s[2]});
-  if (!dims) return unsupported("resizing needs a known size; give it with --shape");
-  const auto* o = n.options<fb::ResizeBilinearOptions>();
-  const bool corners = o && o->align_corners(), centers = o && o->half_pixel_centers();
-  constexpr int64_t kOne = 1 << 10;
-  ValueId x = n.in(0);
-  const DType type = n.dtype(0);
-  if (type == DType::kU8) {  // the reference computes these in f32, and cuts off
-    return unsupported("on 8-bit unsigned integers it is not supported");
-  }
-  struct Ends {
-    std::vector<int64_t> low, high, weight;
-  };
-  const auto ends = [&](int64_t in, int64_t out) {
-    int64_t scale = (kOne * in + out / 2) / out;
-    if (corners && out > 1) scale = (kOne * (in - 1) + (out - 1) / 2) / (out - 1);
-    Ends r;
-    for (int64_t i = 0; i < out; ++i) {
-      const int64_t at = centers ? i * scale + scale / 2 - kOne / 2 : i * scale;
-      const int64_t low = std::min(std::max<int64_t>(at / kOne, 0), in - 1);
-      r.low.push_back(low);
-      r.high.push_back(std::min((at + kOne - 1) / kOne, in - 1));
-      r.weight.push_back(at - kOne * low);
-    }
-    return r;
-  };
   for (const int64_t v : sizes)
     if (v < 1 || v > 1 << 20) return damaged("the size is out of range");
-  const Ends rows = ends((*dims)[0], sizes[0]), columns = ends((*dims)[1], sizes[1]);
+  const auto dims = static_dims({s[1], s[2]});
+  if (!dims || (*dims)[0] < 1 || (*dims)[1] < 1)
+    return unsupported("resizing needs a known size; give it with --shape");
+  const auto* o = n.options<fb::ResizeBilinearOptions>();
+  const Sampling sampling{o && o->align_corners(), o && o->half_pixel_centers()};
+  const DType type = n.dtype(0);
+  const bool real = !dtype_info(type).is_signed;
+  const auto between = real ? between_real : between_fixed;
+  const Between rows = between((*dims)[0], sizes[0], sampling), columns = between((*dims)[1], sizes[1], sampling);
   const auto picked = [&](ValueId v, const std::vector<int64_t>& at, int64_t axis) {
     return n.b.make<ops::Gather>({v, n.b.i64s(at)}, [&](ops::Gather& g) { g.axis = axis; });
   };
-  const ValueId top = picked(x, rows.low, 1), bottom = picked(x, rows.high, 1);
-  const Values corner = {picked(top, columns.low, 2), picked(bottom, columns.low, 2), picked(top, columns.high, 2),
-                         picked(bottom, columns.high, 2)};
-  const ValueId down = n.b.reshape(n.b.i64s(rows.weight), {sizes[0], 1, 1}),
-                right = n.b.reshape(n.b.i64s(columns.weight), {sizes[1], 1});
-  return n.done(pointwise(n, {corner[0], corner[1], corner[2], corner[3], down, right}, [&](std::span<const Expr> e) {
-    const Expr fy = e[4], fx = e[5], gy = static_cast<double>(kOne) - fy, gx = static_cast<double>(kOne) - fx;
-    const Expr sum = wide(e[0]) * gy * gx + wide(e[1]) * fy * gx + wide(e[2]) * gy * fx + wide(e[3]) * fy * fx;
-    const Expr zero = sum - sum, one = e[4].builder->constant(DType::kI64, static_cast<double>(kOne * kOne));
-    const Expr half = e[4].builder->constant(DType::kI64, static_cast<double>(kOne * kOne / 2));
-    return cast(select(compare(Prim::kLt, zero, sum), sum + half, sum - half) / one, type);
+  const auto weights = [&](const std::vector<double>& part, Shape shape) {
+    Tensor t = Tensor::zeros(real ? DType::kF32 : DType::kI64, {static_cast<int64_t>(part.size())});
+    for (size_t i = 0; i < part.size(); ++i) t.set(static_cast<int64_t>(i), part[i]);
+    return n.b.reshape(n.b.constant(std::move(t)), shape);
+  };
+  const ValueId top = picked(n.in(0), rows.low, 1), bottom = picked(n.in(0), rows.high, 1);
+  const Values inputs = {picked(top, columns.low, 2),          picked(bottom, columns.low, 2),
+                         picked(top, columns.high, 2),         picked(bottom, columns.high, 2),
+                         weights(rows.part, {sizes[0], 1, 1}), weights(columns.part, {sizes[1], 1})};
+  return n.done(pointwise(n, inputs, [&](std::span<const Expr> e) {
+    const double one = real ? 1 : 1 << 10;
+    const Expr fy = e[4], fx = e[5], gy = one - fy, gx = one - fx;
+    const auto corner = [&](size_t i) { return cast(e[i], fy.dtype()); };
+    const Expr sum = corner(0) * gy * gx + corner(1) * fy * gx + corner(2) * gy * fx + corner(3) * fy * fx;
+    if (real) return cast(sum + 0.5, type);
+    const auto number = [&](double v) { return fy.builder->constant(DType::kI64, v); };
+    const Expr half = number(one * one / 2);
+    return cast(select(compare(Prim::kLt, number(0), sum), sum + half, sum - half) / number(one * one), type);
   }));
 }
 
