@@ -5,7 +5,9 @@
 #include <filesystem>
 
 #include "base/mapped_file.h"
+#include "import/file_bytes.h"
 #include "import/onnx/importer.h"
+#include "import/tensorflow/importer.h"
 #include "import/tflite/importer.h"
 
 namespace lathe {
@@ -13,10 +15,9 @@ namespace lathe {
 Result<std::unique_ptr<Graph>> import_model(const std::string& path, const ImportOptions& options) {
   std::error_code error;
   if (std::filesystem::is_directory(path, error)) {
-    const bool saved_model = std::filesystem::exists(std::filesystem::path(path) / "saved_model.pb", error);
-    return fail(saved_model ? Code::kUnsupported : Code::kDamaged,
-                path + (saved_model ? ": TensorFlow SavedModels are not supported yet; convert the model to ONNX"
-                                    : ": a folder, but not a SavedModel"));
+    if (std::filesystem::exists(std::filesystem::path(path) / "saved_model.pb", error))
+      return tensorflow::import_saved_model(path, options);
+    return fail(Code::kDamaged, path + ": a folder, but not a SavedModel: there is no saved_model.pb in it");
   }
   LATHE_TRY(const File file, File::open(path));
   std::array<std::byte, 8> head{};
@@ -32,8 +33,13 @@ Result<std::unique_ptr<Graph>> import_model(const std::string& path, const Impor
   // type.
   const auto first = static_cast<unsigned char>(magic[0]);
   const unsigned wire = first & 7u;
-  if ((wire == 0 || wire == 2) && first >= 8) return onnx::import_onnx(path, options);
-  return fail(Code::kDamaged, path + ": of no known format (ONNX and TFLite are)");
+  if ((wire == 0 || wire == 2) && first >= 8) {
+    LATHE_TRY(const importer::FileBytes whole, importer::map_file(path));
+    if (tensorflow::proto::looks_like_saved_model(whole.bytes)) return tensorflow::import_saved_model(path, options);
+    if (tensorflow::proto::looks_like_graph(whole.bytes)) return tensorflow::import_graph_def(path, options);
+    return onnx::import_onnx(path, options);
+  }
+  return fail(Code::kDamaged, path + ": of no known format (ONNX, TFLite, SavedModel and GraphDef are)");
 }
 
 }  // namespace lathe
