@@ -85,6 +85,7 @@ PYBIND11_MODULE(_compiler, m) {
       .def_readwrite("min_shapes", &BuildOptions::min_shapes)
       .def_readwrite("opt_shapes", &BuildOptions::opt_shapes)
       .def_readwrite("max_shapes", &BuildOptions::max_shapes)
+      .def_readwrite("signature", &BuildOptions::signature)
       .def_readwrite("jobs", &BuildOptions::jobs)
       .def_readwrite("strict", &BuildOptions::strict)
       .def_readwrite("memory_limit", &BuildOptions::memory_limit)

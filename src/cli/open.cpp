@@ -86,6 +86,10 @@ void BuildFlags::add_to(CLI::App& app) {
   list("--min-shape", min_shape, "Smallest shape of an input");
   list("--opt-shape", opt_shape, "Shape to optimise for");
   list("--max-shape", max_shape, "Largest shape of an input");
+  given.push_back(app.add_option("--signature", options.signature,
+                                 "Which entry point of a model that has several (SavedModel); default: serving_default")
+                      ->type_name("NAME")
+                      ->group(group));
   given.push_back(
       app.add_flag("--strict", options.strict, "Fail instead of falling back to anything slower or less precise")
           ->group(group));

@@ -118,6 +118,7 @@ lathe::Result<std::unique_ptr<Graph>> load_graph(const std::string& model, const
   for (const auto& [name, text] : o.shapes) {
     LATHE_TRY(options.shapes[name], parse_shape(name, text));
   }
+  options.signature = o.signature;
   LATHE_TRY(auto graph, import_model(model, options));
   LATHE_CHECK(set_ranges(*graph, o));
   return graph;

@@ -137,6 +137,7 @@ Result<std::string> key_of(const std::string& model, const BuildOptions& o) {
   for (const std::string& feature : host_cpu().features) key.add("feature", feature);
   for (const std::string& target : o.targets) key.add("target", target);
   key.add("options", fmt::format("{}|{}|{}|{}|{}", o.math, o.precision, o.tune, o.strict, o.memory_limit));
+  key.add("signature", o.signature);
   key.add("shape", o.shapes);
   key.add("min", o.min_shapes);
   key.add("opt", o.opt_shapes);

@@ -17,7 +17,9 @@ struct Options {
 
 /// model.onnx → model.lathe, beside where the command runs.
 std::string default_engine(const std::string& model) {
-  return std::filesystem::path(model).lexically_normal().filename().replace_extension(".lathe").string();
+  auto path = std::filesystem::path(model).lexically_normal();
+  if (!path.has_filename()) path = path.parent_path();  // a folder, written with a slash
+  return path.filename().replace_extension(".lathe").string();
 }
 
 Status build(const Options& o, const Output& out) {
@@ -65,7 +67,7 @@ void add_build(Commands& commands) {
   CLI::App& app = commands.add("build", "Build an engine from a model",
                                "lathe build model.onnx -o model.lathe --shape input=1x3x224x224",
                                [o](const Output& out) { return build(*o, out); });
-  app.add_option("MODEL", o->model, "The model's file")->required();
+  app.add_option("MODEL", o->model, "The model's file, or a SavedModel's folder")->required();
   app.add_option("-o,--output", o->engine, "The engine to write; default: the model's name with .lathe, here");
   app.add_flag("--trust,!--no-trust", o->build.options.trust,
                "Put the engine on this user's list of those whose code may run (the default)");
