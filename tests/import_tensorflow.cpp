@@ -41,8 +41,8 @@ class ImportTensorflow : public ::testing::Test {
                     {signature("serving_default", {{"in", "x:0", {-1, 2}}}, {{"out", "sum:0", {-1, 2}}})});
     const std::string file = folder.write("saved_model.pb", model);
     std::filesystem::create_directory(std::filesystem::path(file).parent_path() / "variables");
-    folder.write("variables/variables.index", index);
-    folder.write("variables/variables.data-00000-of-00001", data);
+    (void)folder.write("variables/variables.index", index);
+    (void)folder.write("variables/variables.data-00000-of-00001", data);
     return std::filesystem::path(file).parent_path().string();
   }
   static void expect_error(const Result<std::unique_ptr<lathe::Graph>>& g, Code code, const std::string& text) {
@@ -311,7 +311,7 @@ TEST_F(ImportTensorflow, RestoredByTheKeyThatTheGraphNames) {
   other.crc = tensorflow::masked_crc32c(data.substr(8));
   const auto path = add_variable(
       table({{"", bundle_header()}, {"model/.ATTRIBUTES/VARIABLE_VALUE", entry(whole())}, {"v", entry(other)}}), data);
-  folder.write("saved_model.pb", model);
+  (void)folder.write("saved_model.pb", model);
   const auto g = import_model(path);
   ASSERT_TRUE(g.has_value()) << g.error().message;
   const auto y = evaluate_graph(**g, {{"in", Tensor::of<float>(DType::kF32, {1, 2}, std::vector<float>{1, 2})}});

@@ -156,7 +156,10 @@ Result<std::vector<size_t>> Importer::plan(const Frame& f, const std::vector<std
 }
 
 Result<Item> Importer::lookup(const Frame& f, const Reference& r) const {
-  if (const auto a = f.arguments.find(r.node); a != f.arguments.end()) return a->second;
+  if (const auto a = f.arguments.find(r.node); a != f.arguments.end()) {
+    if (r.index != 0) return damaged("input " + quote(r.node) + " has no output " + std::to_string(r.index));
+    return a->second;
+  }
   const auto it = f.index.find(r.node);
   if (it == f.index.end()) return damaged("input " + quote(r.node) + " is not defined");
   const Items& results = f.results[it->second];
