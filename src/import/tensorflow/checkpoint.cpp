@@ -308,6 +308,12 @@ Result<Tensor> Checkpoint::read(std::string_view key) {
       if (!n) return damaged(where("too short for its strings"));
       lengths.push_back(*n);
     }
+    // The checksum covers the lengths as numbers of fixed size, and what comes after them.
+    std::string summed;
+    for (const uint64_t n : lengths)
+      summed.append(std::string_view(reinterpret_cast<const char*>(&n), n > UINT32_MAX ? 8 : 4));
+    summed += c.rest;
+    if (masked_crc32c(summed) != e.crc) return damaged(where("the checksum of its values is wrong"));
     if (!c.take(4)) return damaged(where("too short for its strings"));
     std::vector<std::string> values;
     for (const uint64_t n : lengths) {
