@@ -4,6 +4,7 @@
 #include "ops/cast.h"
 #include "ops/concat.h"
 #include "ops/expand.h"
+#include "ops/range.h"
 #include "ops/reduce.h"
 #include "ops/reshape.h"
 #include "ops/shape.h"
@@ -120,6 +121,32 @@ ValueId Builder::op(std::string_view name, std::vector<ValueId> inputs) {
   return add(found->make(), std::move(inputs));
 }
 
+ValueId Builder::op(std::string_view name, std::vector<ValueId> inputs,
+                    std::initializer_list<std::pair<std::string_view, double>> attributes) {
+  struct Set final : AttrVisitor {
+    std::initializer_list<std::pair<std::string_view, double>> values;
+    void attr(const char* n, double& v) override {
+      for (const auto& [key, value] : values)
+        if (key == n) v = value;
+    }
+    void attr(const char*, int64_t&) override {}
+    void attr(const char*, bool&) override {}
+    void attr(const char*, std::string&) override {}
+    void attr(const char*, std::vector<int64_t>&) override {}
+    void attr(const char*, std::vector<double>&) override {}
+    void attr(const char*, std::vector<std::string>&) override {}
+    void attr(const char*, DType&) override {}
+    void attr(const char*, Program&) override {}
+    void attr(const char*, std::shared_ptr<Graph>&) override {}
+  } set;
+  set.values = attributes;
+  const OpInfo* found = find_op(name);
+  if (!found) return op(name, std::move(inputs));
+  std::shared_ptr<Op> made = found->make();
+  made->visit(set);
+  return add(std::move(made), std::move(inputs));
+}
+
 ValueId Builder::constant(Tensor t) { return graph_.add_constant({}, std::move(t)); }
 
 ValueId Builder::scalar(DType dtype, double value) {
@@ -212,6 +239,12 @@ ValueId Builder::slice(ValueId x, int64_t axis, int64_t start, int64_t end) {
 
 ValueId Builder::concat(std::vector<ValueId> xs, int64_t axis) {
   return make<ops::Concat>(std::move(xs), [&](auto& c) { c.axis = axis; });
+}
+
+ValueId Builder::iota(const Dim& count, const std::vector<ValueId>& sources) {
+  if (!ok()) return kNoId;
+  const ValueId end = reshape(shape_value({count}, sources, false), {});
+  return add(std::make_shared<ops::Range>(), {i64(0), end, i64(1)});
 }
 
 }  // namespace lathe::importer

@@ -28,6 +28,9 @@ class Builder {
   ValueId add(std::shared_ptr<const Op> op, std::vector<ValueId> inputs);
   /// An operator given by its canonical name, with default attributes.
   ValueId op(std::string_view name, std::vector<ValueId> inputs);
+  /// The same with some attributes of type double.
+  ValueId op(std::string_view name, std::vector<ValueId> inputs,
+             std::initializer_list<std::pair<std::string_view, double>> attributes);
   /// A typed operator whose attributes `set` fills in.
   template <class T, class F>
   ValueId make(std::vector<ValueId> inputs, F&& set) {
@@ -52,6 +55,8 @@ class Builder {
   ValueId reduce(std::string_view kind, ValueId x, std::vector<int64_t> axes, bool keepdims);
   ValueId slice(ValueId x, int64_t axis, int64_t start, int64_t end);
   ValueId concat(std::vector<ValueId> xs, int64_t axis);
+  /// 0, 1, … up to `count`, i64; the shapes of `sources` tell a symbolic count at run time.
+  ValueId iota(const Dim& count, const std::vector<ValueId>& sources);
 
   [[nodiscard]] ValueInfo info(ValueId v) const { return graph_.info(v); }
   [[nodiscard]] Shape shape(ValueId v) const { return v < 0 ? Shape{} : graph_.value(v).shape; }

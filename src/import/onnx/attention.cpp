@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "import/onnx/compose.h"
 #include "import/onnx/handlers.h"
 #include "ops/gather.h"
 #include "ops/pad.h"
@@ -104,6 +105,40 @@ Result<Values> attention(Node& n) {
   return n.done({y, k, v});
 }
 
+// The first `rotated` elements of each row of x [a, b, c, D] as pairs of coordinates, turned by the angles whose
+// cosines and sines are given (broadcast to [a, b, c, rotated / 2]). Pairs are neighbours or one of each half.
+ValueId rotated_pairs(Node& n, ValueId x, ValueId cosine, ValueId sine, int64_t rotated, bool interleaved) {
+  if (!n.b.ok()) return kNoId;
+  const Shape shape = n.b.shape(x);
+  const int64_t size = shape[3].value();
+  const ValueId part = rotated == size ? x : n.b.slice(x, 3, 0, rotated);
+  const Shape halves = {shape[0], shape[1], shape[2], rotated / 2};
+  ValueId a = kNoId, b = kNoId;
+  if (interleaved) {
+    const ValueId pairs = n.b.reshape(part, {shape[0], shape[1], shape[2], rotated / 2, 2});
+    a = n.b.reshape(n.b.slice(pairs, 4, 0, 1), halves);
+    b = n.b.reshape(n.b.slice(pairs, 4, 1, 2), halves);
+  } else {
+    a = n.b.slice(part, 3, 0, rotated / 2);
+    b = n.b.slice(part, 3, rotated / 2, rotated);
+  }
+  const auto mul = [&](ValueId p, ValueId q) { return n.b.op("Mul", {p, q}); };
+  ValueId real = n.b.op("Sub", {mul(cosine, a), mul(sine, b)}),
+          imaginary = n.b.op("Add", {mul(sine, a), mul(cosine, b)});
+  if (!n.b.ok()) return kNoId;
+  ValueId y = kNoId;
+  if (interleaved) {
+    Shape column = halves;
+    column.emplace_back(1);
+    y = n.b.concat({n.b.reshape(real, column), n.b.reshape(imaginary, column)}, 4);
+    y = n.b.ok() ? n.b.reshape(y, {shape[0], shape[1], shape[2], rotated}) : kNoId;
+  } else {
+    y = n.b.concat({real, imaginary}, 3);
+  }
+  if (rotated != size) y = n.b.concat({y, n.b.slice(x, 3, rotated, size)}, 3);
+  return y;
+}
+
 // X [B, H, S, D] or [B, S, H * D], cos and sin caches [max, R/2] with position_ids, or [B, S, R/2]: pairs of the first
 // R elements of a head are rotated. ONNX RotaryEmbedding-23.
 Result<Values> rotary(Node& n) {
@@ -130,31 +165,7 @@ Result<Values> rotary(Node& n) {
     return n.b.reshape(c, flat ? Shape{of[0], of[1], 1, of[2]} : Shape{of[0], 1, of[1], of[2]});
   };
   const ValueId cosine = cache(1), sine = cache(2);
-  const ValueId part = rotated == *size ? x : n.b.slice(x, 3, 0, rotated);
-  const Shape halves = {shape[0], shape[1], shape[2], rotated / 2};
-  ValueId a = kNoId, b = kNoId;
-  if (interleaved) {
-    const ValueId pairs = n.b.reshape(part, {shape[0], shape[1], shape[2], rotated / 2, 2});
-    a = n.b.reshape(n.b.slice(pairs, 4, 0, 1), halves);
-    b = n.b.reshape(n.b.slice(pairs, 4, 1, 2), halves);
-  } else {
-    a = n.b.slice(part, 3, 0, rotated / 2);
-    b = n.b.slice(part, 3, rotated / 2, rotated);
-  }
-  const auto mul = [&](ValueId p, ValueId q) { return n.b.op("Mul", {p, q}); };
-  ValueId real = n.b.op("Sub", {mul(cosine, a), mul(sine, b)}),
-          imaginary = n.b.op("Add", {mul(sine, a), mul(cosine, b)});
-  if (!n.b.ok()) return n.done(kNoId);
-  ValueId y = kNoId;
-  if (interleaved) {
-    Shape column = halves;
-    column.emplace_back(1);
-    y = n.b.concat({n.b.reshape(real, column), n.b.reshape(imaginary, column)}, 4);
-    y = n.b.ok() ? n.b.reshape(y, {shape[0], shape[1], shape[2], rotated}) : kNoId;
-  } else {
-    y = n.b.concat({real, imaginary}, 3);
-  }
-  if (rotated != *size) y = n.b.concat({y, n.b.slice(x, 3, rotated, *size)}, 3);
+  const ValueId y = rotated_pairs(n, x, cosine, sine, rotated, interleaved);
   return n.done(n.b.ok() ? n.b.reshape(y, s) : kNoId);
 }
 

@@ -6,13 +6,12 @@
 #include <algorithm>
 #include <numeric>
 
+#include "import/onnx/compose.h"
 #include "import/onnx/handlers.h"
 #include "ops/conv_transpose.h"
 #include "ops/pool.h"
 
 namespace lathe::onnx {
-
-namespace {
 
 std::vector<int64_t> last_perm(int64_t rank) {
   std::vector<int64_t> p = {0};
@@ -26,6 +25,8 @@ std::vector<int64_t> first_perm(int64_t rank) {
   for (int64_t d = 1; d < rank - 1; ++d) p.push_back(d);
   return p;
 }
+
+namespace {
 
 Shape with_height(const Shape& s) { return {s[0], 1, s[1], s[2]}; }
 
@@ -59,13 +60,15 @@ struct Geometry {
 constexpr int64_t kMost = int64_t{1} << 31;
 
 // Attributes with their defaults, checked for length and range. `spatial` are the input's spatial dimensions.
-Result<Geometry> geometry(const Node& n, std::vector<int64_t> kernel, const Shape& spatial) {
+// `pads` are in place of the attribute.
+Result<Geometry> geometry(const Node& n, std::vector<int64_t> kernel, const Shape& spatial,
+                          const std::optional<std::vector<int64_t>>& pads = {}) {
   const size_t dims = spatial.size();
   Geometry g;
   g.kernel = std::move(kernel);
   g.strides = n.ints("strides").value_or(std::vector<int64_t>(dims, 1));
   g.dilations = n.ints("dilations").value_or(std::vector<int64_t>(dims, 1));
-  g.pads = n.ints("pads").value_or(std::vector<int64_t>(2 * dims, 0));
+  g.pads = pads ? *pads : n.ints("pads").value_or(std::vector<int64_t>(2 * dims, 0));
   if (g.strides.empty()) g.strides.assign(dims, 1);
   if (g.dilations.empty()) g.dilations.assign(dims, 1);
   if (g.pads.empty()) g.pads.assign(2 * dims, 0);
@@ -139,10 +142,12 @@ Result<Values> conv(Node& n) {
   return n.done(to_channels_first(n, y, n.rank(0)));
 }
 
-Result<Values> conv_transpose(Node& n) {
+Result<Values> conv_transpose(Node& n) { return conv_transpose_padded(n, std::nullopt); }
+
+Result<Values> conv_transpose_padded(Node& n, const std::optional<std::vector<int64_t>>& pads) {
   LATHE_TRY(auto kernel, kernel_of(n));
   const Shape spatial = spatial_of(n.shape(0));
-  LATHE_TRY(Geometry g, geometry(n, std::move(kernel), spatial));
+  LATHE_TRY(Geometry g, geometry(n, std::move(kernel), spatial, pads));
   const size_t dims = g.dims();
   auto extra = n.ints("output_padding").value_or(std::vector<int64_t>(dims, 0));
   if (extra.empty()) extra.assign(dims, 0);

@@ -77,9 +77,41 @@ Result<Values> qlinear_conv(Node& n);
 Result<Values> qlinear_matmul(Node& n);
 Result<Values> conv_integer(Node& n);
 Result<Values> matmul_integer(Node& n);
+// contrib_fused.cpp
+Result<Values> fused_conv(Node& n);
+Result<Values> fused_gemm(Node& n);
+Result<Values> fused_matmul(Node& n);
+Result<Values> bias_gelu(Node& n);
+Result<Values> quick_gelu(Node& n);
+Result<Values> bias_softmax(Node& n);
+Result<Values> skip_layer_norm(Node& n);
+Result<Values> simplified_layer_norm(Node& n);
+Result<Values> embed_layer_norm(Node& n);
+Result<Values> contrib_group_norm(Node& n);
+Result<Values> conv_transpose_dynamic_pads(Node& n);
+Result<Values> nhwc_pool(Node& n);
+Result<Values> contrib_range(Node& n);
+Result<Values> expand_dims(Node& n);
+Result<Values> pairwise_distance(Node& n);
+// contrib_attention.cpp
+Result<Values> contrib_attention(Node& n);
+Result<Values> qattention(Node& n);
+Result<Values> multi_head_attention(Node& n);
+Result<Values> contrib_rotary(Node& n);
+Result<Values> group_query_attention(Node& n);
+// contrib_quant.cpp
 Result<Values> qlinear_binary(Node& n);
 Result<Values> qlinear_unary(Node& n);
 Result<Values> qlinear_concat(Node& n);
+Result<Values> qlinear_pool(Node& n);
+Result<Values> qlinear_softmax(Node& n);
+Result<Values> qlinear_where(Node& n);
+Result<Values> contrib_qlinear_conv(Node& n);
+Result<Values> qgemm(Node& n);
+Result<Values> matmul_integer_to_float(Node& n);
+Result<Values> dynamic_quantize_matmul(Node& n);
+Result<Values> dynamic_quantize_lstm(Node& n);
+Result<Values> matmul_nbits(Node& n);
 // resize.cpp
 Result<Values> resize(Node& n);
 Result<Values> upsample(Node& n);

@@ -105,17 +105,18 @@ Result<Values> split(Node& n) {
   return n.done(std::move(out));
 }
 
-// Pads are an attribute before opset 11; axes, an input since 18, are spread over all dimensions.
+// Pads are an attribute before opset 11 (an input in com.microsoft); axes, an input since 18, are spread over all
+// dimensions.
 Result<Values> pad(Node& n) {
   ValueId pads = n.in(1), value = n.in(2);
-  if (n.opset() < 11) {
+  if (pads == kNoId) {
     auto given = n.ints("pads");
     if (!given) given = n.ints("paddings");
     if (!given) return damaged("pads are missing");
     pads = n.b.i64s(*given);
     if (n.f("value", 0) != 0) value = n.b.scalar(n.dtype(0), n.f("value", 0));
   }
-  if (n.opset() >= 11 && n.has(3)) {
+  if (n.has(3)) {
     LATHE_TRY(auto axes, n.integers(3, "axes"));
     LATHE_TRY(const auto given, n.integers(1, "pads (where axes are given)"));
     if (given.size() != 2 * axes.size()) return damaged("pads and axes differ in length");
@@ -128,6 +129,7 @@ Result<Values> pad(Node& n) {
     }
     pads = n.b.i64s(spread);
   }
+  if (n.b.rank(pads) == 2) pads = n.b.reshape(pads, {product(n.b.shape(pads))});
   Values inputs = {n.in(0), pads};
   if (value != kNoId) {
     if (n.b.rank(value) == 1) value = n.b.reshape(value, {});

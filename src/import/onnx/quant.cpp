@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "import/onnx/compose.h"
 #include "import/onnx/handlers.h"
 #include "ops/quantize.h"
 
@@ -37,7 +38,9 @@ Result<ValueId> aligned(Node& n, ValueId parameter, ValueId x, int64_t axis, int
   return n.b.reshape(parameter, target);
 }
 
-Result<ValueId> dequantized(Node& n, ValueId x, ValueId scale, ValueId zero, int64_t axis, int64_t block = 0) {
+}  // namespace
+
+Result<ValueId> dequantized(Node& n, ValueId x, ValueId scale, ValueId zero, int64_t axis, int64_t block) {
   LATHE_TRY(const ValueId s, aligned(n, scale, x, axis, block));
   LATHE_TRY(const ValueId z, aligned(n, zero, x, axis, block));
   Values inputs = {x, s};
@@ -45,13 +48,15 @@ Result<ValueId> dequantized(Node& n, ValueId x, ValueId scale, ValueId zero, int
   return n.b.op("Dequantize", std::move(inputs));
 }
 
-Result<ValueId> quantized(Node& n, ValueId x, ValueId scale, ValueId zero, DType to, int64_t axis, int64_t block = 0) {
+Result<ValueId> quantized(Node& n, ValueId x, ValueId scale, ValueId zero, DType to, int64_t axis, int64_t block) {
   LATHE_TRY(const ValueId s, aligned(n, scale, x, axis, block));
   LATHE_TRY(const ValueId z, aligned(n, zero, x, axis, block));
   Values inputs = {x, s};
   if (z != kNoId) inputs.push_back(z);
   return n.b.make<ops::Quantize>(std::move(inputs), [&](ops::Quantize& q) { q.to = to; });
 }
+
+namespace {
 
 // Integer tensors as f32 with the zero point taken off.
 Result<ValueId> plain(Node& n, ValueId x, ValueId zero, int64_t axis) {
@@ -140,34 +145,6 @@ Result<Values> matmul_integer(Node& n) {
   Node inner = n.with_inputs({a, b});
   LATHE_TRY(const Values y, matmul(inner));
   return n.done(n.b.cast(y[0], DType::kI32));
-}
-
-// com.microsoft: a, a_scale, a_zero_point, b, b_scale, b_zero_point, y_scale, y_zero_point; the row names the operator
-Result<Values> qlinear_binary(Node& n) {
-  LATHE_TRY(const ValueId a, dequantized(n, n.in(0), n.in(1), n.in(2), 0));
-  LATHE_TRY(const ValueId b, dequantized(n, n.in(3), n.in(4), n.in(5), 0));
-  LATHE_TRY(const ValueId q, quantized(n, n.b.op(n.canonical(), {a, b}), n.in(6), n.in(7), n.dtype(0), 0));
-  return n.done(q);
-}
-
-// com.microsoft: x, x_scale, x_zero_point, y_scale, y_zero_point
-Result<Values> qlinear_unary(Node& n) {
-  LATHE_TRY(const ValueId x, dequantized(n, n.in(0), n.in(1), n.in(2), 0));
-  LATHE_TRY(const ValueId q, quantized(n, n.b.op(n.canonical(), {x}), n.in(3), n.in(4), n.dtype(0), 0));
-  return n.done(q);
-}
-
-// com.microsoft: y_scale, y_zero_point, then x, x_scale, x_zero_point for each part
-Result<Values> qlinear_concat(Node& n) {
-  if (n.input_count() < 5 || n.input_count() % 3 != 2)
-    return damaged("takes y's scale and zero point and three inputs a part");
-  LATHE_TRY(const int64_t axis, Node::axis(n.i("axis", 0), n.rank(2)));
-  Values parts;
-  for (size_t i = 2; i < n.input_count(); i += 3) {
-    LATHE_TRY(parts.emplace_back(), dequantized(n, n.in(i), n.in(i + 1), n.in(i + 2), 0));
-  }
-  LATHE_TRY(const ValueId q, quantized(n, n.b.concat(std::move(parts), axis), n.in(0), n.in(1), n.dtype(2), 0));
-  return n.done(q);
 }
 
 }  // namespace lathe::onnx
