@@ -112,6 +112,24 @@ Result<Values> matmul_integer_to_float(Node& n);
 Result<Values> dynamic_quantize_matmul(Node& n);
 Result<Values> dynamic_quantize_lstm(Node& n);
 Result<Values> matmul_nbits(Node& n);
+// ml_trees.cpp
+Result<Values> tree_ensemble(Node& n);
+Result<Values> tree_regressor(Node& n);
+Result<Values> tree_classifier(Node& n);
+// ml.cpp
+Result<Values> linear_regressor(Node& n);
+Result<Values> linear_classifier(Node& n);
+Result<Values> svm_regressor(Node& n);
+Result<Values> scaler(Node& n);
+Result<Values> normalizer(Node& n);
+Result<Values> binarizer(Node& n);
+Result<Values> imputer(Node& n);
+Result<Values> array_feature_extractor(Node& n);
+Result<Values> feature_vectorizer(Node& n);
+Result<Values> label_encoder(Node& n);
+Result<Values> category_mapper(Node& n);
+Result<Values> one_hot_encoder(Node& n);
+Result<Values> maps(Node& n);
 // resize.cpp
 Result<Values> resize(Node& n);
 Result<Values> upsample(Node& n);

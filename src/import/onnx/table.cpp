@@ -8,6 +8,7 @@ namespace lathe::onnx {
 namespace {
 
 constexpr std::string_view kOnnx = {};
+constexpr std::string_view kMl = "ai.onnx.ml";
 constexpr std::string_view kMicrosoft = "com.microsoft";
 
 // Sorted by domain and operator. The last column is the canonical operator (or the variant of a handler that serves
@@ -168,6 +169,24 @@ constexpr Row kRows[] = {
     {kOnnx, "Upsample", upsample},
     {kOnnx, "Where", generic},
     {kOnnx, "Xor", binary},
+    {kMl, "ArrayFeatureExtractor", array_feature_extractor},
+    {kMl, "Binarizer", binarizer},
+    {kMl, "CastMap", maps},
+    {kMl, "CategoryMapper", category_mapper},
+    {kMl, "DictVectorizer", maps},
+    {kMl, "FeatureVectorizer", feature_vectorizer},
+    {kMl, "Imputer", imputer},
+    {kMl, "LabelEncoder", label_encoder},
+    {kMl, "LinearClassifier", linear_classifier},
+    {kMl, "LinearRegressor", linear_regressor},
+    {kMl, "Normalizer", normalizer},
+    {kMl, "OneHotEncoder", one_hot_encoder},
+    {kMl, "SVMRegressor", svm_regressor},
+    {kMl, "Scaler", scaler},
+    {kMl, "TreeEnsemble", tree_ensemble},
+    {kMl, "TreeEnsembleClassifier", tree_classifier},
+    {kMl, "TreeEnsembleRegressor", tree_regressor},
+    {kMl, "ZipMap", maps},
     {kMicrosoft, "Attention", contrib_attention},
     {kMicrosoft, "BiasGelu", bias_gelu, "none"},
     {kMicrosoft, "BiasSoftmax", bias_softmax},
