@@ -44,9 +44,10 @@ inline Given input(std::vector<int64_t> dims, uint64_t seed = 1,
 inline Given constant(Tensor t) { return {std::move(t), true, {}}; }
 inline Given integers(const std::vector<int64_t>& v) { return constant(Tensor::vector_i64(v)); }
 
-/// Checks every output to `tolerance` (max |a-b| / max(|b|, 1)); 0: to the bit.
+/// Checks every output to `tolerance` (max |a-b| / max(|b|, 1)); 0: to the bit. `more`: targets beside this machine's.
 template <class Op>
-void expect_as_reference(const Op& op, const std::vector<Given>& given, double tolerance, const std::string& what) {
+void expect_as_reference(const Op& op, const std::vector<Given>& given, double tolerance, const std::string& what,
+                         std::span<const Target* const> more = {}) {
   std::vector<Tensor> operands, inputs;
   for (const Given& g : given) operands.push_back(g.tensor);
   const auto expected = op.evaluate(operands);
@@ -71,7 +72,9 @@ void expect_as_reference(const Op& op, const std::vector<Given>& given, double t
   graph.node(*node).anchor_inputs = static_cast<int>(graph.node(*node).inputs.size());
   graph.outputs = graph.node(*node).outputs;
   for (size_t i = 0; i < graph.outputs.size(); ++i) graph.output_names.push_back("out" + std::to_string(i));
-  for (const Target* target : runnable_targets()) {
+  std::vector<const Target*> targets = runnable_targets();
+  targets.insert(targets.end(), more.begin(), more.end());
+  for (const Target* target : targets) {
     const std::string place = what + " on " + std::string(target->name);
     auto compiled = CompiledGraph::make(graph, *target);
     ASSERT_TRUE(compiled) << place << ": " << compiled.error().message;

@@ -3,6 +3,8 @@
 // operands that take their extreme values.
 #include <gtest/gtest.h>
 
+#include <tuple>
+
 #include "codegen_case.h"
 #include "ops/conv.h"
 #include "ops/conv_transpose.h"
@@ -32,6 +34,37 @@ Tensor extreme(DType dtype, std::vector<int64_t> dims, uint64_t seed) {
   return t;
 }
 
+/// What this machine runs as if it had instructions that it may lack: the tiles, packings and corrections of other
+/// targets, with their byte products in plain arithmetic.
+std::span<const Target* const> stand_ins() {
+  static const std::vector<Target> targets = [] {
+    std::vector<Target> r;
+    const Target* own = testing::runnable_targets().front();
+    for (const auto& [name, dot8, bits] :
+         {std::tuple{"as VNNI", Dot8::kUnsignedBySigned, 512}, std::tuple{"as SDOT", Dot8::kSignedBySigned, 128}}) {
+      Target t = *own;
+      t.name = name;
+      t.dot8 = dot8;
+      t.dot8_emulated = true;
+      t.vector_bits = bits;
+      t.lane_fma = dot8 == Dot8::kSignedBySigned;
+      t.masked_access = bits >= 256;
+      r.push_back(t);
+    }
+    return r;
+  }();
+  static const std::vector<const Target*> pointers = [] {
+    std::vector<const Target*> r;
+    for (const Target& t : targets) r.push_back(&t);
+    return r;
+  }();
+  return pointers;
+}
+/// A third of all combinations of cases and types run on the stand-ins, too.
+std::span<const Target* const> stand_ins(size_t combination) {
+  return combination % 3 == 0 ? stand_ins() : std::span<const Target* const>{};
+}
+
 struct Types {
   DType x, w;
   int64_t x_zero, w_zero;
@@ -58,7 +91,7 @@ struct ConvCase {
 };
 
 template <class Op>
-void check_conv(Op op, const ConvCase& c, const Types& t) {
+void check_conv(Op op, const ConvCase& c, const Types& t, size_t combination) {
   op.strides = c.strides;
   op.pads = c.pads;
   op.dilations = c.dilations;
@@ -74,7 +107,8 @@ void check_conv(Op op, const ConvCase& c, const Types& t) {
   if (c.bias) given.push_back(constant(testing::random(wide ? DType::kI64 : DType::kI32, {c.filters}, 3)));
   expect_as_reference(op, given, 0,
                       shape_str(to_shape(c.input)) + " by " + shape_str(to_shape(w_dims)) + " group " +
-                          std::to_string(c.group) + ", " + str(t));
+                          std::to_string(c.group) + ", " + str(t),
+                      stand_ins(combination));
 }
 
 const ConvCase kConvs[] = {
@@ -93,8 +127,9 @@ const ConvCase kConvs[] = {
 };
 
 TEST(IntegerConv, given_shapes_and_types_then_sums_are_exact) {
+  size_t combination = 0;
   for (const ConvCase& c : kConvs)
-    for (const Types& t : kTypes) check_conv(ops::Conv{}, c, t);
+    for (const Types& t : kTypes) check_conv(ops::Conv{}, c, t, combination++);
 }
 
 TEST(IntegerConvTranspose, given_shapes_and_types_then_sums_are_exact) {
@@ -103,8 +138,9 @@ TEST(IntegerConvTranspose, given_shapes_and_types_then_sums_are_exact) {
       {{1, 5, 4, 10}, 9, {3, 3}, {2, 2}, {1, 1, 1, 1}},
       {{1, 5, 4, 8}, 8, {4, 4}, {2, 2}, {1, 1, 1, 1}, {1, 1}, 8},
   };
+  size_t combination = 0;
   for (const ConvCase& c : cases)
-    for (const Types& t : kTypes) check_conv(ops::ConvTranspose{}, c, t);
+    for (const Types& t : kTypes) check_conv(ops::ConvTranspose{}, c, t, combination++);
 }
 
 TEST(IntegerMatMul, given_shapes_and_types_then_sums_are_exact) {
@@ -127,6 +163,7 @@ TEST(IntegerMatMul, given_shapes_and_types_then_sums_are_exact) {
       {{9, 1}, {1, 5}},
       {{9, 2}, {2, 5}, false, false, false},
   };
+  size_t combination = 0;
   for (const Case& c : cases)
     for (const Types& t : kTypes) {
       ops::MatMul op;
@@ -135,7 +172,8 @@ TEST(IntegerMatMul, given_shapes_and_types_then_sums_are_exact) {
       op.a_zero = t.x_zero;
       op.b_zero = t.w_zero;
       expect_as_reference(op, {{extreme(t.x, c.a, 1), false, c.symbols}, {extreme(t.w, c.b, 2), c.constant_b, {}}}, 0,
-                          shape_str(to_shape(c.a)) + " by " + shape_str(to_shape(c.b)) + ", " + str(t));
+                          shape_str(to_shape(c.a)) + " by " + shape_str(to_shape(c.b)) + ", " + str(t),
+                          stand_ins(combination++));
     }
 }
 

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "ops/_integer.h"
+
 namespace lathe::codegen {
 
 namespace {
@@ -27,13 +29,19 @@ Shape2 shape_of(const Target& t, const Contraction& c) {
 
 class Generator {
  public:
-  Generator(Emitter& emitter, const Contraction& contraction, const Schedule& schedule, const Epilogue& epi)
+  Generator(Emitter& emitter, const Contraction& contraction, const Schedule& schedule, const Epilogue& epi,
+            DType a_dtype, int64_t a_zero, DType w_dtype)
       : e(emitter),
         c(contraction),
         s(schedule),
         epilogue(epi),
         shape(shape_of(e.target, c)),
-        size(dtype_bits(c.dtype) / 8) {}
+        size(dtype_bits(c.dtype) / 8),
+        a_type(a_dtype),
+        w_type(w_dtype),
+        zero(a_zero),
+        a_size(dtype_bits(a_dtype) / 8),
+        w_size(dtype_bits(w_dtype) / 8) {}
 
   void run() {
     a_x_ = e.dim(c.a_x);
@@ -70,14 +78,14 @@ class Generator {
   void tile(const Site& site, Val a_line, Val row_line, const std::vector<Taps>& taps) {
     Val a_site = e.at(a_line, e.mul(e.sub(e.mul(site.x, c.x.stride), e.i64(c.x.pad)), a_x_));
     Val row0 = e.add(row_line, e.mul(site.x, c.out_x));
-    const int64_t vector_bytes = int64_t{c.taps()} * shape.k * shape.lanes * size;
+    const int64_t vector_bytes = int64_t{c.taps()} * shape.k * shape.lanes * w_size;
     Val mask = shape.channels < shape.lanes ? e.lane_mask(e.i64(shape.channels), shape.lanes) : nullptr;
     e.for_each(e.i64(0), e.i64(shape.vectors()), 1, [&](Val v) {
       Val column = e.mul(v, shape.lanes);
       if (shape.channels % shape.lanes && !mask) column = e.imin(column, e.i64(shape.channels - shape.lanes));
       if (mask) column = e.i64(0);
-      Val a = e.at(a_site, shape.k == shape.columns ? e.mul(column, size)
-                                                    : e.mul(e.div(column, e.i64(shape.columns)), shape.k * size));
+      Val a = e.at(a_site, shape.k == shape.columns ? e.mul(column, a_size)
+                                                    : e.mul(e.div(column, e.i64(shape.columns)), shape.k * a_size));
       Val w = e.at(e.buf(1), e.mul(v, vector_bytes));
       Val start = c.bias ? e.load(c.dtype, e.at(e.buf(2), e.mul(column, size)), shape.lanes, mask)
                          : e.constant(c.dtype, 0, shape.lanes);
@@ -97,7 +105,7 @@ class Generator {
     });
   }
 
-  [[nodiscard]] int64_t tap_bytes() const { return shape.k * shape.lanes * size; }
+  [[nodiscard]] int64_t tap_bytes() const { return shape.k * shape.lanes * w_size; }
 
   Vals line_taps(const Site& site, Val a, Val w, Vals acc) {
     const bool known =
@@ -111,7 +119,7 @@ class Generator {
             for (int m = 0; m < site.rows; ++m) {
               if (!run.rows.empty() && !run.rows[static_cast<size_t>(m)]) continue;
               Val x = spread(load_inputs(e.at(from, e.mul(a_x_, m * c.x.stride))), j);
-              in[static_cast<size_t>(m)] = e.fma(x, y, in[static_cast<size_t>(m)]);
+              in[static_cast<size_t>(m)] = muladd(x, y, in[static_cast<size_t>(m)]);
             }
           }
           return in;
@@ -142,7 +150,7 @@ class Generator {
           Val& x = spreads[static_cast<size_t>(j)];
           if (!y) y = weight(e.at(w, t * tap_bytes()), j);
           if (!x) x = spread(input, j);
-          acc[m] = e.fma(x, y, acc[m]);
+          acc[m] = muladd(x, y, acc[m]);
         }
       }
     }
@@ -150,13 +158,21 @@ class Generator {
   }
 
   Val weight(Val w, int64_t j) {
-    return e.load_aligned(c.dtype, e.at(w, j * shape.lanes * size), shape.lanes, shape.lanes * size);
+    return widened(w_type, e.load_aligned(w_type, e.at(w, j * shape.lanes * w_size), shape.lanes, shape.lanes * w_size),
+                   shape.lanes);
+  }
+
+  [[nodiscard]] bool fp() const { return dtype_info(c.dtype).is_float; }
+  Val muladd(Val x, Val y, Val z) { return fp() ? e.fma(x, y, z) : e.b.CreateAdd(z, e.b.CreateMul(x, y)); }
+  Val widened(DType from, Val v, int n) {
+    return fp() ? v : e.b.CreateIntCast(v, e.vec(c.dtype, n), dtype_info(from).is_signed);
   }
 
   Val load_inputs(Val p) {
     Val mask = shape.channels < shape.lanes ? e.lane_mask(e.i64(shape.channels / shape.columns * shape.k), shape.inputs)
                                             : nullptr;
-    return e.load(c.dtype, p, shape.inputs, mask);
+    Val v = widened(a_type, e.load(a_type, p, shape.inputs, mask), shape.inputs);
+    return zero ? e.b.CreateSub(v, e.constant_int(c.dtype, zero, shape.inputs)) : v;
   }
 
   /// Input channel j of each lane's group.
@@ -194,6 +210,9 @@ class Generator {
   const Epilogue& epilogue;
   const Shape2 shape;
   const int size;
+  const DType a_type, w_type;
+  const int64_t zero;
+  const int a_size, w_size;
   Val a_x_ = nullptr, spill_ = nullptr;
   Vals outer_step_;
 };
@@ -286,7 +305,8 @@ bool is_long_epilogue(const Program& p) {
 }
 
 bool channelwise_fits(const Target& target, const Contraction& c) {
-  if (!c.k.is_const() || !c.columns.is_const() || c.groups == 1 || c.images.size() > 1 || !dtype_info(c.dtype).is_float)
+  if (!c.k.is_const() || !c.columns.is_const() || c.groups == 1 || c.images.size() > 1 ||
+      !(dtype_info(c.dtype).is_float || c.dtype == DType::kI32))
     return false;
   const int lanes = target.vector_bits / dtype_bits(c.dtype);
   const int64_t k = c.k.value(), columns = c.columns.value();
@@ -294,7 +314,15 @@ bool channelwise_fits(const Target& target, const Contraction& c) {
 }
 
 Status call_channelwise(Lowering& lowering, const Node& node, const Contraction& contraction, const PackSource& source,
-                        const Tensor& weights, BufferId a, BufferId bias) {
+                        const Products& products, BufferId bias) {
+  Tensor weights = *products.weights;
+  if (products.integers) {
+    const Tensor centred = ops::centred(weights, products.w_zero);
+    weights = Tensor::zeros(source.dtype, centred.dims());
+    for (int64_t i = 0; i < centred.count(); ++i) weights.set_i64(i, centred.i64_at(i));
+  }
+  const DType a_type = lowering.dtype(products.x);
+  const int64_t a_zero = products.integers ? products.x_zero : 0;
   Contraction c = contraction;
   c.bias = bias != kNone;
   c.long_epilogue = is_long_epilogue(node.epilogue);
@@ -307,8 +335,10 @@ Status call_channelwise(Lowering& lowering, const Node& node, const Contraction&
   dims.insert(dims.end(), epilogue.scalars().begin(), epilogue.scalars().end());
   Call call;
   call.scalars = Lowering::symbolic(dims);
-  call.kernel = lowering.kernel("channelwise", call.scalars, [&](Emitter& e) { Generator(e, c, s, epilogue).run(); });
-  call.buffers = {a, lowering.weight(pack_channelwise(source, weights, shape)), bias, lowering.buffer(node.outputs[0])};
+  call.kernel = lowering.kernel("channelwise", call.scalars,
+                                [&](Emitter& e) { Generator(e, c, s, epilogue, a_type, a_zero, source.dtype).run(); });
+  call.buffers = {lowering.buffer(products.x), lowering.weight(pack_channelwise(source, weights, shape)), bias,
+                  lowering.buffer(node.outputs[0])};
   call.buffers.insert(call.buffers.end(), epilogue.buffers().begin(), epilogue.buffers().end());
   call.tasks = blocks * c.image_count();
   call.tactic = "channelwise " + s.str();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "codegen/contraction.h"
+#include "codegen/integer.h"
 #include "codegen/pack.h"
 
 namespace lathe::codegen {
@@ -16,9 +17,10 @@ namespace lathe::codegen {
 /// that memory is read in order; the last vector overlaps the one before it rather than being masked.
 bool channelwise_fits(const Target& target, const Contraction& c);
 
-/// Adds the call for `node`; the weights are packed at build time.
+/// Adds the call for `node`; the weights (constant) are packed at build time. Small integers are read as they are and
+/// widened in registers, their weights have 16 bits.
 Status call_channelwise(Lowering& lowering, const Node& node, const Contraction& c, const PackSource& source,
-                        const Tensor& weights, BufferId a, BufferId bias);
+                        const Products& products, BufferId bias);
 
 /// Transcendental functions expand to dozens of instructions each: an epilogue with them is kept in a loop.
 bool is_long_epilogue(const Program& p);

@@ -244,7 +244,8 @@ class Generator {
     for (int m = 0; m < rows_here; ++m) a_rows.push_back(e.mul(row_step, m));
     const auto steps = [&](Val i, int count, Vals in) {
       Val a_i = e.at(a, e.mul(i, a_k_)), w_i = e.at(w, e.mul(i, w_k_));
-      const bool lane_loads = e.target.lane_fma && count % 4 == 0 && c.dtype == DType::kF32 && c.a_k.equals(4);
+      const bool lanes_of_32 = c.dtype == DType::kF32 || c.steps != Steps::kPlain;
+      const bool lane_loads = e.target.lane_fma && count % 4 == 0 && lanes_of_32 && c.a_k.equals(4);
       Vals quad(static_cast<size_t>(rows_here), nullptr);
       for (int u = 0; u < count; ++u) {
         Vals wv;
@@ -265,10 +266,13 @@ class Generator {
           } else {
             x = e.splat(e.load(c.dtype, p), lanes);
           }
+          if (c.flip) x = e.b.CreateXor(x, e.constant_int(DType::kI32, 0x80808080, lanes));
           for (int n = 0; n < strip.vectors; ++n) {
             Val& sum = in[um * static_cast<size_t>(strip.vectors) + static_cast<size_t>(n)];
             Val y = wv[static_cast<size_t>(n)];
-            sum = dtype_info(c.dtype).is_float ? e.fma(x, y, sum) : e.b.CreateAdd(sum, e.b.CreateMul(x, y));
+            sum = dtype_info(c.dtype).is_float ? e.fma(x, y, sum)
+                  : c.steps == Steps::kPlain   ? e.b.CreateAdd(sum, e.b.CreateMul(x, y))
+                                               : add_products(e, c.steps, sum, x, y);
           }
         }
       }

@@ -9,6 +9,17 @@
 
 namespace lathe::codegen {
 
+/// What one step of a reduction multiplies: elements of the sums' type, or several neighbouring small integers that
+/// lie together in 32 bits of each operand. Sizes and strides of the reduction count steps.
+enum class Steps : uint8_t {
+  kPlain,
+  kPairs,  ///< two s16 by two s16 (any target)
+  kQuads   ///< four bytes by four s8 (Target::dot8)
+};
+constexpr int per_step(Steps s) { return s == Steps::kQuads ? 4 : s == Steps::kPairs ? 2 : 1; }
+/// sum + the products of one step; all operands are vectors of 32-bit lanes.
+Val add_products(Emitter& e, Steps steps, Val sum, Val a, Val w);
+
 /// Convolutions, their transposes and matrix products are one computation:
 ///
 ///     out[image, line, x, column] = bias[column] + sum over taps and k of a[image, line, x; tap, k] * w[tap, k,
@@ -24,7 +35,9 @@ namespace lathe::codegen {
 ///
 /// Strides are in bytes.
 struct Contraction {
-  DType dtype = DType::kF32;
+  DType dtype = DType::kF32;  ///< of the sums
+  Steps steps = Steps::kPlain;
+  bool flip = false;  ///< the bytes of a get their other sign (value ± 128) before they are multiplied
   struct Batch {
     Dim extent, a, w;  ///< strides; outermost first
   };

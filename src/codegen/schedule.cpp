@@ -16,11 +16,12 @@ constexpr double kTileOverhead = 24;             // loop set-up and drain
 constexpr double kL2Bytes = 40, kFarBytes = 10;  // per cycle
 constexpr double kTaskOverhead = 800, kWakeOverhead = 12000;
 
-bool fits_registers(const Target& t, int rows, int vectors) {
-  const int registers = t.vector_registers;
+bool fits_registers(const Target& t, Steps steps, int rows, int vectors) {
+  // Products of pairs pass through a register of their own.
+  const int registers = t.vector_registers - (steps == Steps::kPairs ? 1 : 0);
   if (t.lane_fma) return rows * vectors + vectors + rows < registers;
   if (rows == 1) return vectors + 1 <= registers * 3 / 4;  // w can be a memory operand
-  if (vectors == 1 && t.broadcast_operand) return rows + 2 <= registers;
+  if (vectors == 1 && t.broadcast_operand && steps == Steps::kPlain) return rows + 2 <= registers;
   return rows * vectors + vectors + 1 <= registers;
 }
 
@@ -142,7 +143,7 @@ std::vector<Schedule> candidates(const Lowering& lowering, const Contraction& c,
     if (panel && panel % (vectors * lanes) != 0) continue;
     if (vectors > 1 && int64_t{vectors - 1} * lanes >= m.n.columns) break;
     for (int rows = 1; rows <= 28 && (rows <= m.n.x || rows == 1 || !m.known_length); ++rows) {
-      if (!fits_registers(target, rows, vectors)) break;
+      if (!fits_registers(target, c.steps, rows, vectors)) break;
       Schedule s{rows, vectors, pick_unroll(c, m, rows, vectors), panel ? panel : vectors * lanes};
       s.cycles = m.total(rows, vectors);
       list.push_back(s);

@@ -12,6 +12,10 @@ namespace lathe {
 
 enum class Arch : uint8_t { kX86_64, kAArch64 };
 
+/// Whether one instruction adds the products of four neighbouring bytes to a 32-bit lane, and of which signs: those of
+/// an activation by those of a weight.
+enum class Dot8 : uint8_t { kNone, kUnsignedBySigned /* VPDPBUSD */, kSignedBySigned /* SDOT */ };
+
 /// One instruction-set level that engines are built for. Data only: kernels ask for what they need (vector width,
 /// register count), never for a target by name.
 struct Target {
@@ -24,6 +28,8 @@ struct Target {
   bool masked_access = false;      ///< masked vector loads and stores are cheap for 32-bit lanes
   bool broadcast_operand = false;  ///< an FMA can broadcast a scalar from memory
   bool lane_fma = false;           ///< an FMA can take one lane of a vector register (NEON)
+  Dot8 dot8 = Dot8::kNone;
+  bool dot8_emulated = false;  ///< with other instructions: tests of machines that are not there
   int64_t l1_bytes = 32 << 10, l2_bytes = 512 << 10;
   [[nodiscard]] int f32_lanes() const { return vector_bits / 32; }
 };

@@ -56,21 +56,29 @@ Status lower_conv_transpose(Lowering& lowering, const Node& node) {
   const ValueId bias = node.anchor_inputs > 2 ? node.inputs[2] : kNoId;
   const Shape &in = lowering.shape(node.inputs[0]), &w = lowering.shape(node.inputs[1]),
               &out = lowering.shape(node.outputs[0]);
-  const DType dtype = ops::sum_type(lowering.dtype(node.inputs[0]), lowering.dtype(node.inputs[1]));
+  // Phases see other parts of the padding each: no copies with room, hence no zero point but 0 for quads.
+  const Products products = choose_products(lowering, node.inputs[0], node.inputs[1], op.x_zero, op.w_zero, false);
+  const DType dtype = products.sum;
   if (dtype_bits(dtype) != 32 && dtype_bits(dtype) != 64)
     return fail(Code::kUnsupported,
                 "transposed convolution of " + std::string(dtype_name(dtype)) + " is not generated yet");
   if (!w.back().is_const() || !w[0].is_const())
     return fail(Code::kUnsupported, "the channels of weight " + shape_str(w) + " are not constant");
   const size_t spatial = op.strides.size();
-  const Dim size = dtype_bits(dtype) / 8, channels = in.back();
+  const Dim size = dtype_bits(products.element()) / 8, k = products.length(w.back());
   int64_t phases = 1;
   for (const int64_t s : op.strides) phases *= s;
   if (phases > 256)
     return fail(Code::kUnsupported, "strides with " + std::to_string(phases) + " output phases are not generated yet");
 
-  LATHE_TRY(const Operand weights, contraction_operand(lowering, node, node.inputs[1], op.w_zero, dtype));
-  LATHE_TRY(const Operand x, contraction_operand(lowering, node, node.inputs[0], op.x_zero, dtype));
+  Dim pixels = in[0], taps = w[0];
+  for (size_t d = 0; d < spatial; ++d) {
+    pixels = pixels * in[d + 1];
+    taps = taps * w[d + 1];
+  }
+  const bool copies = products.steps == Steps::kPairs || w.back().value() % per_step(products.steps) != 0;
+  LATHE_TRY(const Operand weights, weight_operand(lowering, node, products, taps, w.back()));
+  LATHE_TRY(const Operand x, image_operand(lowering, node, products, pixels, {}, op.group, w.back(), copies));
   const BufferId a = x.memory(lowering);
 
   for (int64_t index = 0; index < phases; ++index) {
@@ -90,16 +98,18 @@ Status lower_conv_transpose(Lowering& lowering, const Node& node) {
     if (empty) continue;
     Contraction c;
     c.dtype = dtype;
+    c.steps = products.steps;
+    c.flip = products.steps == Steps::kQuads && products.flip && !copies;
     c.groups = op.group;
-    c.k = w.back();
+    c.k = k;
     c.columns = w[0].value() / op.group;
     c.a_k = size;
-    c.a_x = channels * size;
+    c.a_x = k * Dim(op.group) * size;
     c.out_first = first;
     c.out_image = rows;
-    Dim pixels = 1, step = c.a_x, row_step = 1;
-    for (size_t d = 0; d < spatial; ++d) pixels = pixels * in[d + 1];
-    c.images = {{in[0], pixels * c.a_x, 0}};
+    Dim step = c.a_x, row_step = 1, image = c.a_x;
+    for (size_t d = 0; d < spatial; ++d) image = image * in[d + 1];
+    c.images = {{in[0], image, 0}};
     for (size_t d = spatial; d-- > 0;) {
       if (!reached) {  // only the bias: one empty reduction
         parts[d].axis.kernel = 1;
@@ -121,7 +131,7 @@ Status lower_conv_transpose(Lowering& lowering, const Node& node) {
     const int panel = shared_panel(lowering, c);
     if (reached) {
       PackSource source;
-      source.dtype = dtype;
+      source.dtype = products.element();
       source.groups = op.group;
       source.k = c.k;
       source.k_stride = 1;
