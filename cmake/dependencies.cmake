@@ -23,6 +23,13 @@ find_path(JSON_INCLUDE nlohmann/json.hpp REQUIRED)
 add_library(dep_json INTERFACE)
 target_include_directories(dep_json SYSTEM INTERFACE ${JSON_INCLUDE})
 
+# By hand: Debian's libzip-config.cmake asks for tools that the development package does not have.
+find_path(ZIP_INCLUDE zip.h REQUIRED)
+find_library(ZIP_LIBRARY zip REQUIRED)
+add_library(dep_zip INTERFACE)
+target_include_directories(dep_zip SYSTEM INTERFACE ${ZIP_INCLUDE})
+target_link_libraries(dep_zip INTERFACE ${ZIP_LIBRARY})
+
 find_path(FMT_INCLUDE fmt/format.h REQUIRED)
 add_library(dep_fmt INTERFACE)
 target_include_directories(dep_fmt SYSTEM INTERFACE ${FMT_INCLUDE})
@@ -32,13 +39,6 @@ if(LATHE_COMPILER)
   find_path(CLI11_INCLUDE CLI/CLI.hpp REQUIRED)
   add_library(dep_cli11 INTERFACE)
   target_include_directories(dep_cli11 SYSTEM INTERFACE ${CLI11_INCLUDE})
-
-  # By hand: Debian's libzip-config.cmake asks for tools that the development package does not have.
-  find_path(ZIP_INCLUDE zip.h REQUIRED)
-  find_library(ZIP_LIBRARY zip REQUIRED)
-  add_library(dep_zip INTERFACE)
-  target_include_directories(dep_zip SYSTEM INTERFACE ${ZIP_INCLUDE})
-  target_link_libraries(dep_zip INTERFACE ${ZIP_LIBRARY})
 
   find_package(JPEG REQUIRED)
   find_package(PNG REQUIRED)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "import/builder.h"
 
+#include <algorithm>
+
 #include "ops/cast.h"
 #include "ops/concat.h"
 #include "ops/expand.h"
@@ -17,6 +19,29 @@ namespace {
 
 // Results up to this many elements are computed at import: shapes and masks, not weights.
 constexpr int64_t kFoldElements = 1 << 16;
+
+class AttributeSetter final : public AttrVisitor {
+ public:
+  explicit AttributeSetter(const std::vector<NamedAttribute>& attributes) : attributes_(attributes) {}
+  void attr(const char* name, int64_t& v) override { set(name, v); }
+  void attr(const char* name, double& v) override { set(name, v); }
+  void attr(const char* name, bool& v) override { set(name, v); }
+  void attr(const char* name, std::string& v) override { set(name, v); }
+  void attr(const char*, std::vector<int64_t>&) override {}
+  void attr(const char*, std::vector<double>&) override {}
+  void attr(const char*, std::vector<std::string>&) override {}
+  void attr(const char*, DType&) override {}
+  void attr(const char*, Program&) override {}
+  void attr(const char*, std::shared_ptr<Graph>&) override {}
+
+ private:
+  template <class T>
+  void set(const char* name, T& v) {
+    for (const NamedAttribute& a : attributes_)
+      if (const T* given = std::get_if<T>(&a.value); given && a.name == name) v = *given;
+  }
+  const std::vector<NamedAttribute>& attributes_;
+};
 
 }  // namespace
 
@@ -121,29 +146,12 @@ ValueId Builder::op(std::string_view name, std::vector<ValueId> inputs) {
   return add(found->make(), std::move(inputs));
 }
 
-ValueId Builder::op(std::string_view name, std::vector<ValueId> inputs,
-                    std::initializer_list<std::pair<std::string_view, double>> attributes) {
-  struct Set final : AttrVisitor {
-    std::initializer_list<std::pair<std::string_view, double>> values;
-    void attr(const char* n, double& v) override {
-      for (const auto& [key, value] : values)
-        if (key == n) v = value;
-    }
-    void attr(const char*, int64_t&) override {}
-    void attr(const char*, bool&) override {}
-    void attr(const char*, std::string&) override {}
-    void attr(const char*, std::vector<int64_t>&) override {}
-    void attr(const char*, std::vector<double>&) override {}
-    void attr(const char*, std::vector<std::string>&) override {}
-    void attr(const char*, DType&) override {}
-    void attr(const char*, Program&) override {}
-    void attr(const char*, std::shared_ptr<Graph>&) override {}
-  } set;
-  set.values = attributes;
+ValueId Builder::op(std::string_view name, std::vector<ValueId> inputs, std::vector<NamedAttribute> attributes) {
   const OpInfo* found = find_op(name);
   if (!found) return op(name, std::move(inputs));
   std::shared_ptr<Op> made = found->make();
-  made->visit(set);
+  AttributeSetter setter(attributes);
+  made->visit(setter);
   return add(std::move(made), std::move(inputs));
 }
 
@@ -173,6 +181,58 @@ ValueId Builder::transpose(ValueId x, std::vector<int64_t> perm) {
   return make<ops::Transpose>({x}, [&](auto& t) { t.perm = std::move(perm); });
 }
 
+ValueId Builder::shape_element(ValueId of, int64_t d) {
+  return make<ops::ShapeOf>({of}, [&](auto& o) {
+    o.start = d;
+    o.end = d + 1;
+  });
+}
+
+// Where some value has the size as a dimension; the graph's inputs come first.
+ValueId Builder::find_size(const Dim& d) {
+  const auto in = [&](ValueId v) {
+    const auto& s = graph_.value(v).shape;
+    const auto at = std::find(s.begin(), s.end(), d);
+    return at == s.end() ? kNoId : shape_element(v, at - s.begin());
+  };
+  for (const ValueId v : graph_.inputs)
+    if (const ValueId r = in(v); r != kNoId) return r;
+  for (size_t i = 0; i < graph_.value_count(); ++i)
+    if (const ValueId r = in(static_cast<ValueId>(i)); r != kNoId) return r;
+  return kNoId;
+}
+
+ValueId Builder::dim_value(const Dim& d) {
+  if (!ok()) return kNoId;
+  if (d.is_const()) return i64s({d.value()});
+  if (const ValueId v = find_size(d); v != kNoId || !ok()) return v;
+  ValueId sum = kNoId;
+  for (const Dim::Term& term : d.terms()) {
+    ValueId product = kNoId;
+    const auto times = [&](ValueId v) { product = product == kNoId ? v : op("Mul", {product, v}); };
+    for (const auto& atom : term.atoms) {
+      if (atom->kind == Dim::AtomKind::kSymbol) {
+        const ValueId symbol = find_size(Dim::symbol(atom->key));
+        if (symbol != kNoId)
+          times(symbol);
+        else
+          set_error({Code::kUnsupported, "the size " + d.str() + " cannot be computed from the shapes at hand"});
+      } else {
+        const ValueId a = dim_value(atom->args[0]), b = dim_value(atom->args[1]);
+        times(op(atom->kind == Dim::AtomKind::kFloorDiv ? "Div"
+                 : atom->kind == Dim::AtomKind::kMod    ? "Mod"
+                 : atom->kind == Dim::AtomKind::kMin    ? "Min"
+                                                        : "Max",
+                 {a, b}));
+      }
+      if (!ok()) return kNoId;
+    }
+    if (product == kNoId || term.coefficient != 1) times(i64s({term.coefficient}));
+    sum = sum == kNoId ? product : op("Add", {sum, product});
+  }
+  return sum;
+}
+
 ValueId Builder::shape_value(const Shape& target, const std::vector<ValueId>& sources, bool rest) {
   if (const auto dims = static_dims(target)) return i64s(*dims);
   std::vector<ValueId> parts;
@@ -184,15 +244,12 @@ ValueId Builder::shape_value(const Shape& target, const std::vector<ValueId>& so
     ValueId part = kNoId;
     for (const ValueId s : sources)
       for (int64_t k = 0; k < rank(s) && part == kNoId; ++k)
-        if (shape(s)[static_cast<size_t>(k)] == d)
-          part = make<ops::ShapeOf>({s}, [&](auto& o) {
-            o.start = k;
-            o.end = k + 1;
-          });
+        if (shape(s)[static_cast<size_t>(k)] == d) part = shape_element(s, k);
     if (part == kNoId && rest) {
       part = i64s({-1});
       rest = false;
     }
+    if (part == kNoId) part = dim_value(d);
     if (part == kNoId) {
       set_error({Code::kUnsupported,
                  "the size " + d.str() + " of " + shape_str(target) + " cannot be computed from the shapes at hand"});

@@ -5,11 +5,18 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "ir/graph.h"
 
 namespace lathe::importer {
+
+/// An attribute of an operator whose struct is private to its file.
+struct NamedAttribute {
+  std::string_view name;
+  std::variant<int64_t, double, bool, std::string> value;
+};
 
 /// Adds canonical operators to a graph on behalf of one node of the user's model. Shared by all front ends.
 /// The first error sticks: later calls do nothing and return kNoId, so that compositions read as expressions; check
@@ -28,9 +35,8 @@ class Builder {
   ValueId add(std::shared_ptr<const Op> op, std::vector<ValueId> inputs);
   /// An operator given by its canonical name, with default attributes.
   ValueId op(std::string_view name, std::vector<ValueId> inputs);
-  /// The same with some attributes of type double.
-  ValueId op(std::string_view name, std::vector<ValueId> inputs,
-             std::initializer_list<std::pair<std::string_view, double>> attributes);
+  /// The same with some attributes; those the operator does not have under that name and type are ignored.
+  ValueId op(std::string_view name, std::vector<ValueId> inputs, std::vector<NamedAttribute> attributes);
   /// A typed operator whose attributes `set` fills in.
   template <class T, class F>
   ValueId make(std::vector<ValueId> inputs, F&& set) {
@@ -50,8 +56,10 @@ class Builder {
   ValueId cast(ValueId x, DType to);
   ValueId expand(ValueId x, const Shape& target);
   /// A 1-D i64 tensor holding `target`; symbols are read from the shapes of `sources` at run time. With `rest`, one
-  /// size found nowhere may become -1.
+  /// size found nowhere in them may become -1; others are computed (dim_value).
   ValueId shape_value(const Shape& target, const std::vector<ValueId>& sources, bool rest);
+  /// A size as an i64 tensor of one element ([1]), computed from the shapes of the values in the graph.
+  ValueId dim_value(const Dim& d);
   ValueId reduce(std::string_view kind, ValueId x, std::vector<int64_t> axes, bool keepdims);
   ValueId slice(ValueId x, int64_t axis, int64_t start, int64_t end);
   ValueId concat(std::vector<ValueId> xs, int64_t axis);
@@ -67,6 +75,8 @@ class Builder {
 
  private:
   std::optional<std::vector<ValueId>> fold(const Op& op, const std::vector<ValueId>& inputs);
+  [[nodiscard]] ValueId find_size(const Dim& d);
+  ValueId shape_element(ValueId of, int64_t d);
   Graph& graph_;
   size_t max_tensor_bytes_;
   std::string node_name_;
