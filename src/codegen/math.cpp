@@ -3,7 +3,9 @@
 // Polynomials for exp, log and tanh: S. Moshier, Cephes (single precision).
 #include <llvm/IR/IntrinsicsX86.h>
 
+#include <algorithm>
 #include <array>
+#include <limits>
 
 #include "codegen/emitter.h"
 
@@ -176,6 +178,31 @@ struct StepEmitter {
     return per_lane("pow", t, {x, operand(s.b)});
   }
 
+  /// Bounds of a step's value (where it is a number), as far as constants and types tell.
+  std::pair<double, double> bounds(int i) const {
+    const Step& s = program.steps[static_cast<size_t>(i)];
+    constexpr double kInfinity = std::numeric_limits<double>::infinity();
+    const auto of = [&](int operand_step) { return bounds(operand_step); };
+    switch (s.prim) {
+      case Prim::kConstant:
+        return dtype_info(s.dtype).is_float ? std::pair{s.value, s.value}
+                                            : std::pair{static_cast<double>(s.integer), static_cast<double>(s.integer)};
+      case Prim::kMin:
+        return {std::min(of(s.a).first, of(s.b).first), std::min(of(s.a).second, of(s.b).second)};
+      case Prim::kMax:
+        return {std::max(of(s.a).first, of(s.b).first), std::max(of(s.a).second, of(s.b).second)};
+      default:
+        return {-kInfinity, kInfinity};
+    }
+  }
+
+  /// To an integer of at most 32 bits from a float that lies in i32 or is no number (which gives 0).
+  Val cast_bounded(Val x, DType from, DType to) {
+    Val number = e.b.CreateSelect(e.b.CreateFCmpORD(x, x), x, e.constant(from, 0, n));
+    Val i = e.b.CreateFPToSI(number, e.vec(DType::kI32, n));
+    return e.b.CreateIntCast(i, e.vec(to, n), true);
+  }
+
   Val cast(Val x, DType from, DType to) {
     if (from == to) return x;
     auto& b = e.b;
@@ -333,8 +360,13 @@ struct StepEmitter {
                   : e.constant_int(DType::kBool, 0, n);
       case Prim::kSelect:
         return b.CreateSelect(x, y, operand(s.c));
-      case Prim::kCast:
+      case Prim::kCast: {
+        const bool narrow =
+            dtype_info(s.dtype).is_int && dtype_bits(s.dtype) <= 32 && (t == DType::kF32 || t == DType::kF64);
+        if (const auto [low, high] = bounds(s.a); narrow && low >= -2147483648.0 && high < 2147483648.0)
+          return cast_bounded(x, t, s.dtype);
         return cast(x, t, s.dtype);
+      }
     }
     return x;
   }

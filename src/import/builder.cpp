@@ -5,6 +5,7 @@
 
 #include "ops/cast.h"
 #include "ops/concat.h"
+#include "ops/dequantize.h"
 #include "ops/expand.h"
 #include "ops/range.h"
 #include "ops/reduce.h"
@@ -73,6 +74,9 @@ const Tensor* Builder::constant_of(ValueId v) const {
 
 std::optional<std::vector<ValueId>> Builder::fold(const Op& op, const std::vector<ValueId>& inputs) {
   if (!op.pure()) return std::nullopt;
+  // Dequantized weights are what integer arithmetic is found from.
+  if (dynamic_cast<const ops::Dequantize*>(&op) && !inputs.empty() && !product(shape(inputs[0])).equals(1))
+    return std::nullopt;
   std::vector<Tensor> tensors;
   bool constants = true;
   for (const ValueId v : inputs) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "ir/evaluate.h"
+#include "ops/dequantize.h"
 #include "passes/passes.h"
 
 namespace lathe::passes {
@@ -41,11 +42,13 @@ void make_constant(Graph& g, ValueId v, Tensor t) {
 
 }  // namespace
 
-Result<int> constant_fold(Graph& g, const PassOptions&) {
+namespace {
+
+Result<int> fold_all(Graph& g, bool dequantized) {
   int changes = 0;
   for (const NodeId id : g.order()) {
     const Node& n = g.node(id);
-    if (!n.op->pure()) continue;
+    if (!n.op->pure() || (!dequantized && n.as<ops::Dequantize>())) continue;
     bool constant = true;
     for (const ValueId v : n.inputs) constant = constant && (v == kNoId || g.value(v).constant);
     const auto outputs = n.outputs;
@@ -69,6 +72,11 @@ Result<int> constant_fold(Graph& g, const PassOptions&) {
   }
   return changes;
 }
+
+}  // namespace
+
+Result<int> constant_fold(Graph& g, const PassOptions&) { return fold_all(g, true); }
+Result<int> constant_fold_early(Graph& g, const PassOptions&) { return fold_all(g, false); }
 
 Result<int> shape_refine(Graph& g, const PassOptions&) {
   int changes = 0;

@@ -11,15 +11,17 @@ struct Pass {
 };
 
 using namespace passes;
-constexpr Pass kWiden = {"widen_half", widen_half}, kFold = {"constant_fold", constant_fold},
+constexpr Pass kWiden = {"widen_half", widen_half}, kFoldEarly = {"constant_fold_early", constant_fold_early},
+               kIntegers = {"integer_arithmetic", integer_arithmetic}, kFold = {"constant_fold", constant_fold},
                kRefine = {"shape_refine", shape_refine}, kDead = {"dead_code", dead_code},
                kCommon = {"common_subexpressions", common_subexpressions}, kRules = {"rewrite_rules", rewrite_rules},
                kLayout = {"layout", layout}, kFuse = {"fuse", fuse};
 
 // Rules run before the layout pass to remove what would be in its way, and after it because scales, biases and
 // transposes then stand next to the operators that can take them.
-constexpr Pass kPipeline[] = {kDead,   kWiden, kFold,   kRefine, kFold,  kRules,  kCommon, kLayout, kFold,
-                              kCommon, kRules, kLayout, kFold,   kRules, kCommon, kDead,   kFuse,   kDead};
+constexpr Pass kPipeline[] = {kDead,  kWiden,  kFoldEarly, kRefine, kFoldEarly, kIntegers, kFold,
+                              kRules, kCommon, kLayout,    kFold,   kCommon,    kRules,    kLayout,
+                              kFold,  kRules,  kCommon,    kDead,   kFuse,      kDead};
 
 }  // namespace
 

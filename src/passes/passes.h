@@ -35,6 +35,10 @@ namespace passes {
 Result<int> widen_half(Graph& g, const PassOptions& options);
 /// Replaces nodes whose inputs are constants by their results, and values whose contents are known by constants.
 Result<int> constant_fold(Graph& g, const PassOptions& options);
+/// As constant_fold, but dequantized constants stay what they are.
+Result<int> constant_fold_early(Graph& g, const PassOptions& options);
+/// Operators on dequantized values become integer operators and scales.
+Result<int> integer_arithmetic(Graph& g, const PassOptions& options);
 /// Infers shapes and contents again in order, so that what became known spreads.
 Result<int> shape_refine(Graph& g, const PassOptions& options);
 /// Merges equal constants and equal nodes of equal inputs.

@@ -20,14 +20,11 @@ NOT_YET = {
 }
 
 # Models whose results are known to be off, and by how much.
-OFF = {
-    "FastestDet-int8-qoperator.onnx": "up to 0.39 of the largest value, 0.12 of the mean, from the integer operators'",
-}
+OFF: dict[str, str] = {}
 
 # max|a-b| / max|b| that a correct result may have, where it is not 1e-3.
 TOLERANCE = {
     # Rounding to 8 bits amplifies differences in the last place: one step of the output's scale, and a bit more.
-    "RFB-320-int8-qdq.onnx": 0.05,
     "model-dynamic-int8.onnx": 0.05,
     "RFB-320-fp16.onnx": 0.01,
 }
