@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an engine's inner loops are made of: inner_loops.py ENGINE [--target NAME] [--top N] [--show]
 
-Disassembles the code of one target and prints its innermost loops, those with the most multiply-adds first: all
+Disassembles the code of one target and prints its innermost loops, those with the most multiply-adds (of floats or small integers) first: all
 instructions, vector multiply-adds and how many of them take one operand from a lane or from memory, loads, stores,
 copies between vector registers, accesses to the stack (spills) and instructions for each multiply-add.
 """
@@ -20,7 +20,7 @@ CODE = 4
 BINARY_FORMAT = {"aarch64": "elf64-littleaarch64", "x86_64": "elf64-x86-64"}
 LINE = re.compile(r"^\s*([0-9a-f]+):\s+(?:[0-9a-f]{2,8}\s)+\s*(\S+)\s*(.*)$")
 BRANCH = re.compile(r"^(b\.\w+|b|cbn?z|tbn?z|j\w+)$")
-FMA = re.compile(r"^(fml[as]|vfn?m(add|sub)\w*[ps][sd])$")
+FMA = re.compile(r"^(fml[as]|vfn?m(add|sub)\w*[ps][sd]|vpdpbusd|vpmaddwd|[su]dot|smull2?)$")
 
 
 def code_of(data: bytes, target: int) -> bytes:
