@@ -29,7 +29,7 @@ struct BuildOptions {
   std::string tune = "none";
   std::map<std::string, std::string> shapes;  ///< input → "1x3x224x224"; symbolic parts by name: "batchx3x224x224"
   std::map<std::string, std::string> min_shapes, opt_shapes, max_shapes;
-  std::string signature;     ///< entry point of a model with several (SavedModel); empty: its default
+  std::string signature;     ///< entry point of a model with several (SavedModel, TFLite); empty: its default
   int jobs = 0;              ///< build threads; 0: all cores this process may use
   bool strict = false;       ///< fail instead of falling back to anything slower or less precise
   int64_t memory_limit = 0;  ///< bytes; 0: the default limit against hostile models
@@ -48,8 +48,8 @@ struct BuildReport {
   int kernels = 0, instructions = 0;
 };
 
-/// Builds `model` (ONNX; a SavedModel's folder or a frozen GraphDef of TensorFlow) into `engine`, which is written beside, synced and renamed: after an error the old file
-/// is as it was.
+/// Builds `model` (ONNX, TFLite; a SavedModel's folder or a frozen GraphDef of TensorFlow) into `engine`, which is
+/// written beside, synced and renamed: after an error the old file is as it was.
 Result<BuildReport> build(const std::string& model, const std::string& engine, const BuildOptions& options);
 /// As build, into memory.
 Result<std::vector<std::byte>> build_in_memory(const std::string& model, const BuildOptions& options,

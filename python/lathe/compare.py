@@ -205,19 +205,23 @@ def page(result: dict[str, Any]) -> str:
     )
 
 
-def installed() -> list[str]:
-    return [name for name in ("onnxruntime", "openvino") if importlib.util.find_spec(RUNTIMES[name][0])]
+def installed(model: str) -> list[str]:
+    """The runtimes here that read the model's format."""
+    with open(model, "rb") as file:
+        tflite = file.read(8)[4:] == b"TFL3"
+    names = ("litert",) if tflite else ("onnxruntime", "openvino")
+    return [name for name in names if importlib.util.find_spec(RUNTIMES[name][0])]
 
 
-def _against(text: str | None) -> list[str]:
+def _against(text: str | None, model: str) -> list[str]:
     if text is None:
-        return installed()
+        return installed(model)
     names = [name for name in text.split(",") if name and name != "lathe"]
     for name in names:
         if name not in RUNTIMES:
             raise lathe.UsageError(f"unknown runtime {name!r}; known: {', '.join(n for n in RUNTIMES if n != 'lathe')}")
         if not importlib.util.find_spec(RUNTIMES[name][0]):
-            raise lathe.UsageError(f"{name} is not installed here: pip install {RUNTIMES[name][0]}")
+            raise lathe.UsageError(f"{name} is not installed here: pip install {RUNTIMES[name][0].replace('_', '-')}")
     return list(dict.fromkeys(names))
 
 
@@ -245,7 +249,7 @@ def _inputs(file: str | None, model: lathe.Model, shapes: dict[str, tuple[int, .
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    against = _against(arguments.against)
+    against = _against(arguments.against, arguments.model)
     model = lathe.load(arguments.engine, arguments.threads)
     inputs = _inputs(arguments.inputs, model, _shapes(arguments.shape))
     del model

@@ -92,11 +92,35 @@ def _ov_name(port: Any, inputs: dict[str, np.ndarray]) -> str:
     return next(name for name in port.get_names() if name in inputs)
 
 
+def open_litert(job: dict[str, Any], inputs: dict[str, np.ndarray]) -> tuple[str, str, Runner]:
+    """As LiteRT is by default: floats and 8-bit integers by XNNPACK."""
+    from importlib.metadata import version
+
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(job["model"], num_threads=job["threads"])
+    ports = interpreter.get_input_details()
+    for port in ports:
+        if tuple(port["shape"]) != inputs[port["name"]].shape:
+            interpreter.resize_tensor_input(port["index"], inputs[port["name"]].shape)
+    interpreter.allocate_tensors()
+    for port in ports:
+        interpreter.set_tensor(port["index"], inputs[port["name"]])
+    results = interpreter.get_output_details()
+    kinds = {np.dtype(tensor["dtype"]).kind for tensor in interpreter.get_tensor_details()}
+    return (
+        version("ai-edge-litert"),
+        "fp32" if "f" in kinds else "int8",
+        (interpreter.invoke, lambda: [interpreter.get_tensor(port["index"]) for port in results]),
+    )
+
+
 RUNTIMES: dict[str, tuple[str, Callable[..., tuple[str, str, Runner]]]] = {
     "lathe": ("lathe", open_lathe),
     "onnxruntime": ("onnxruntime", open_onnxruntime),
     "openvino": ("openvino", open_openvino),
     "openvino-default": ("openvino", open_openvino_default),
+    "litert": ("ai_edge_litert", open_litert),
 }
 """By name: the Python package it needs, and how to open it."""
 

@@ -33,8 +33,8 @@ class BuildReport:
 def build(model: Any, engine: str | os.PathLike[str], **options: Any) -> BuildReport:
     """Builds `model` into the file `engine`, which is replaced as a whole or, after an error, is as it was.
 
-    model: the path of a model (ONNX; the folder of a SavedModel or a frozen GraphDef of TensorFlow), its bytes, or an
-    onnx.ModelProto.
+    model: the path of a model (ONNX, TFLite; the folder of a SavedModel or a frozen GraphDef of TensorFlow), its
+    bytes, or an onnx.ModelProto.
 
     Options, as those of `lathe build`:
       target: a name of `targets()`, or several; default: the best for this machine
@@ -42,7 +42,7 @@ def build(model: Any, engine: str | os.PathLike[str], **options: Any) -> BuildRe
       math: "strict", "default" or "fast"
       tune: "none", "fast" or "full"
       shapes, min_shapes, opt_shapes, max_shapes: input name → (1, 3, 224, 224), or ("batch", 3, 224, 224)
-      signature: which entry point of a model that has several (SavedModel); default: "serving_default"
+      signature: which entry point of a model that has several (SavedModel, TFLite); default: "serving_default"
       strict: fail instead of falling back to anything slower or less precise
       memory_limit: bytes a model may ask for
       jobs: build threads; 0: all CPUs

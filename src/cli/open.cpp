@@ -87,7 +87,7 @@ void BuildFlags::add_to(CLI::App& app) {
   list("--opt-shape", opt_shape, "Shape to optimise for");
   list("--max-shape", max_shape, "Largest shape of an input");
   given.push_back(app.add_option("--signature", options.signature,
-                                 "Which entry point of a model that has several (SavedModel); default: serving_default")
+                                 "Which entry point of a model that has several (SavedModel, TFLite)")
                       ->type_name("NAME")
                       ->group(group));
   given.push_back(
