@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+// Without the library's own locale, which is not in its headers.
+#define FLATBUFFERS_LOCALE_INDEPENDENT 0
+#include <flatbuffers/flexbuffers.h>
 #include <gtest/gtest.h>
 
 #include <random>
@@ -305,6 +308,69 @@ TEST_F(ImportTflite, IntegersAreExact) {
   EXPECT_EQ((*y)[0].to_i64(), (std::vector<int64_t>{3, 3, 6, 67}));
 }
 
+// Three boxes, two of which overlap, and two classes; the scores have a background in front.
+Model detection(bool by_class) {
+  flexbuffers::Builder options;
+  options.Map([&] {
+    options.Int("max_detections", 3);
+    options.Int("max_classes_per_detection", 1);
+    options.Int("num_classes", 2);
+    options.Bool("use_regular_nms", by_class);
+    options.Float("nms_score_threshold", 0.25f);
+    options.Float("nms_iou_threshold", 0.5f);
+    for (const char* scale : {"y_scale", "x_scale", "h_scale", "w_scale"}) options.Float(scale, 1.0f);
+  });
+  options.Finish();
+  Op op{kCustom, {0, 1, 2}, {3, 4, 5, 6}};
+  op.custom = options.GetBuffer();
+  op.custom_name = "TFLite_Detection_PostProcess";
+  const std::vector<float> anchors = {0.5f, 0.5f, 1, 1, 0.5f, 0.625f, 1, 1, 4, 4, 2, 2};
+  return {{{{{"boxes", {1, 3, 4}},
+             {"scores", {1, 3, 3}},
+             {"anchors", {3, 4}, fb::TensorType::FLOAT32, bytes(anchors)},
+             {"where", {1, 3, 4}},
+             {"what", {1, 3}},
+             {"how_sure", {1, 3}},
+             {"count", {1}}},
+            {0, 1},
+            {3, 4, 5, 6},
+            {op}}}};
+}
+
+TEST_F(ImportTflite, DetectionsAreSuppressedAndSorted) {
+  const std::vector<float> boxes(12, 0), scores = {0.9f, 0.5f, 0.1f, 0.9f, 0.25f, 0.75f, 0.9f, 0, 0.3f};
+  for (const bool by_class : {false, true}) {
+    SCOPED_TRACE(by_class);
+    const auto g = import(file(detection(by_class)));
+    ASSERT_TRUE(g.has_value()) << g.error().message;
+    const auto y = evaluate_graph(**g, {{"boxes", Tensor::of<float>(DType::kF32, {1, 3, 4}, boxes)},
+                                        {"scores", Tensor::of<float>(DType::kF32, {1, 3, 3}, scores)}});
+    ASSERT_TRUE(y.has_value()) << y.error().message;
+    // At once, the second box ousts the first; by class, the first stays for its own class.
+    const std::vector<float> second = {0, 0.125f, 1, 1.125f}, third = {3, 3, 5, 5};
+    std::vector<float> where = second;
+    if (by_class) where.insert(where.end(), {0, 0, 1, 1});
+    where.insert(where.end(), third.begin(), third.end());
+    where.resize(12);
+    EXPECT_EQ((*y)[0].to_f32(), where);
+    EXPECT_EQ((*y)[1].to_f32(), by_class ? (std::vector<float>{1, 0, 1}) : (std::vector<float>{1, 1, 0}));
+    EXPECT_EQ((*y)[2].to_f32(),
+              by_class ? (std::vector<float>{0.75f, 0.5f, 0.3f}) : (std::vector<float>{0.75f, 0.3f, 0}));
+    EXPECT_EQ((*y)[3].to_f32(), (std::vector<float>{by_class ? 3.0f : 2.0f}));
+  }
+}
+
+TEST_F(ImportTflite, DetectionOptionsMustMakeSense) {
+  Model m = detection(false);
+  m.graphs[0].ops[0].custom = {1, 2, 3, 200};
+  expect_error(file(m), Code::kDamaged, "flexbuffer");
+  m.graphs[0].ops[0].custom = {};
+  expect_error(file(m), Code::kDamaged, "flexbuffer");
+  m = detection(false);
+  m.graphs[0].tensors[1].shape = {1, 3, 9};
+  expect_error(file(m), Code::kDamaged, "do not fit");
+}
+
 TEST_F(ImportTflite, CutFilesAreDamaged) {
   const std::string whole = file(dense());
   for (size_t size = 0; size < whole.size(); ++size) {
@@ -316,7 +382,7 @@ TEST_F(ImportTflite, CutFilesAreDamaged) {
 
 // Any byte may be anything: an error or a graph, never a crash.
 TEST_F(ImportTflite, ChangedBytesNeverCrash) {
-  std::string models[] = {file(dense()), file(loop(3, 1, 2))};
+  std::string models[] = {file(dense()), file(loop(3, 1, 2)), file(detection(true))};
   std::mt19937 random(1);
   for (const std::string& whole : models)
     for (int round = 0; round < 600; ++round) {

@@ -35,6 +35,8 @@ struct Op {
   fb::BuiltinOptions type = fb::BuiltinOptions::NONE;
   std::function<flatbuffers::Offset<void>(flatbuffers::FlatBufferBuilder&)> options = {};
   int32_t code_index = -1;  ///< of the operator codes; -1: its own
+  std::vector<uint8_t> custom = {};
+  std::string custom_name = "Strange";
 };
 
 struct Graph {
@@ -98,9 +100,10 @@ inline std::string file(const Model& m) {
     for (const Op& op : g.ops) {
       const auto index = static_cast<uint32_t>(op.code_index >= 0 ? op.code_index : static_cast<int32_t>(codes.size()));
       codes.push_back(fb::CreateOperatorCodeDirect(b, static_cast<int8_t>(std::min(op.code, 127)),
-                                                   op.code == 32 ? "Strange" : nullptr, 1, op.code));
+                                                   op.code == 32 ? op.custom_name.c_str() : nullptr, 1, op.code));
       const auto options = op.options ? op.options(b) : flatbuffers::Offset<void>(0);
-      ops.push_back(fb::CreateOperatorDirect(b, index, &op.inputs, &op.outputs, op.type, options));
+      ops.push_back(fb::CreateOperatorDirect(b, index, &op.inputs, &op.outputs, op.type, options,
+                                             op.custom.empty() ? nullptr : &op.custom));
     }
     graphs.push_back(fb::CreateSubGraphDirect(b, &tensors, &g.inputs, &g.outputs, &ops, "main"));
   }

@@ -105,6 +105,8 @@ Result<Values> complex_part(Node& n);
 Result<Values> if_else(Node& n);
 Result<Values> while_loop(Node& n);
 Result<Values> call(Node& n);
+// detection.cpp
+Result<Values> detection_post_process(Node& n);
 // quant.cpp
 Result<Values> quantize(Node& n);
 Result<Values> dequantize(Node& n);

@@ -147,6 +147,11 @@ constexpr Row kRows[] = {
 };
 static_assert(std::ranges::is_sorted(kRows, {}, &Row::code));
 
+// Custom operators go by their names.
+constexpr Row kCustom[] = {
+    {32, "TFLite_Detection_PostProcess", detection_post_process, {}, kMoves},
+};
+
 // Operators of the format without a row, for messages.
 struct Name {
   int32_t code;
@@ -195,7 +200,10 @@ const Row* find_row(int32_t code) {
   return it != std::end(kRows) && it->code == code ? it : nullptr;
 }
 
-const Row* find_custom_row(std::string_view) { return nullptr; }
+const Row* find_custom_row(std::string_view name) {
+  const auto* it = std::ranges::find(kCustom, name, &Row::op);
+  return it != std::end(kCustom) ? it : nullptr;
+}
 
 std::string op_name(int32_t code) {
   if (const Row* row = find_row(code)) return std::string(row->op);
