@@ -164,6 +164,7 @@ Status Session::execute() {
     if (step.changes >= 0)
       if (auto status = define(at); !status) return node_error(at, status.error().code, status.error().message.c_str());
     if (start != 0) profile_[idx(at)] += now() - start;
+    if (observer_) observer_(at);
     ++at;
   }
   return {};
@@ -191,6 +192,20 @@ Result<std::span<const int64_t>> Session::output_shape(size_t index) {
 
 const void* Session::output_data(size_t index) const {
   return index < outputs_.size() ? storage_[idx(engine_->plan().outputs[index].buffer)].at : nullptr;
+}
+
+Session::View Session::view(BufferId id) const {
+  if (id < 0 || idx(id) >= storage_.size()) return {};
+  const PlanBuffer& b = buffer(id);
+  View v;
+  for (const ExprId d : b.dims) {
+    if (!sizes_.known[idx(d)]) return {};
+    v.dims.push_back(sizes_.value[idx(d)]);
+  }
+  if (!sizes_.known[idx(b.bytes)]) return {};
+  v.bytes = idx(sizes_.value[idx(b.bytes)]);
+  v.data = storage_[idx(id)].at;
+  return v;
 }
 
 size_t Session::output_bytes(size_t index) const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -50,6 +51,17 @@ class Session {
   [[nodiscard]] int threads() const { return threads_; }
   /// Each run() adds the nanoseconds of every instruction to `nanoseconds` (one per instruction; empty: off).
   Status set_profile(std::span<int64_t> nanoseconds);
+
+  /// Called by run() after each instruction with its index, on the calling thread; empty: off. What the engine runs
+  /// does not change by being watched.
+  void set_observer(std::function<void(int32_t)> observer) { observer_ = std::move(observer); }
+  /// What a buffer of the plan holds now; no data if its memory or its sizes are not known yet.
+  struct View {
+    const void* data = nullptr;
+    size_t bytes = 0;
+    std::vector<int64_t> dims;
+  };
+  [[nodiscard]] View view(BufferId id) const;
 
   [[nodiscard]] size_t arena_bytes() const { return arena_bytes_; }
   [[nodiscard]] size_t scratch_bytes() const { return scratch_.size(); }
@@ -129,6 +141,7 @@ class Session {
   Mapping arena_, scratch_;
   int64_t arena_bytes_ = 0, scratch_stride_ = 0;
   std::span<int64_t> profile_;
+  std::function<void(int32_t)> observer_;
 };
 
 }  // namespace lathe
