@@ -35,7 +35,7 @@ LIBRARIES: dict[str, set[str]] = {
     "llvm/": {"target", "codegen"},
     "llvm-c/": set(),
     "lld/": {"target", "codegen"},
-    "protozero/": {"import"},
+    "protozero/": {"import", "export"},
     "flatbuffers/": {"import", "export"},
     "CLI/": {"cli"},
     "nlohmann/": {"import", "export", "compiler", "tune", "serve", "cli"},

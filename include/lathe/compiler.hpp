@@ -62,6 +62,14 @@ struct TargetInfo {
 };
 std::vector<TargetInfo> targets();
 
+struct ConvertReport {
+  int64_t nodes = 0, bytes = 0;
+  int64_t external_bytes = 0;  ///< of the weights' own file, OUTPUT.data; 0: there is none
+};
+/// Writes the model, optimised but not fused, as `output`: ONNX of opset 21 (a name that ends in .onnx). Weights of
+/// more than 1.9 GB go to a file beside it.
+Result<ConvertReport> convert(const std::string& model, const std::string& output, const BuildOptions& options);
+
 /// The model's graph as text: as imported, or after the passes.
 Result<std::string> graph_text(const std::string& model, const BuildOptions& options, bool optimised);
 

@@ -2,17 +2,21 @@
 // The whole path: model file → graph → passes → plan and code for each target → engine.
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <set>
 
+#include "base/atomic_file.h"
 #include "base/cpu_features.h"
 #include "codegen/lowering.h"
 #include "engine/engine.h"
 #include "engine/trust.h"
 #include "engine/write.h"
+#include "export/onnx/onnx.h"
 #include "import/import.h"
 #include "lathe/compiler.hpp"
 #include "passes/passes.h"
+#include "passes/unfused.h"
 #include "target/target.h"
 
 namespace lathe::compiler {
@@ -239,6 +243,41 @@ std::vector<TargetInfo> targets() {
     list.push_back(std::move(i));
   }
   return list;
+}
+
+Result<ConvertReport> convert(const std::string& model, const std::string& output, const BuildOptions& options) {
+  const auto run = [&]() -> lathe::Result<ConvertReport> {
+    if (output.ends_with(".tflite"))
+      return fail(Code::kUnsupported, output + ": writing LiteRT models is not supported yet; .onnx is");
+    if (!output.ends_with(".onnx"))
+      return fail(Code::kUsage, output + ": which format? The name of the output must end in .onnx");
+    LATHE_TRY(const auto graph, load_graph(model, options));
+    PassOptions passes;
+    passes.math = math_of(options);
+    LATHE_CHECK(optimize_unfused(*graph, passes));
+    onnx::WriteOptions how;
+    const std::string data = output + ".data";
+    how.external_name = std::filesystem::path(data).filename().string();
+    LATHE_TRY(const onnx::Model made, onnx::write(*graph, how));
+    if (!made.external.empty()) {
+      const std::vector<std::byte> gap(4096);
+      std::vector<std::span<const std::byte>> pieces;
+      uint64_t at = 0;
+      for (const auto& [offset, tensor] : made.external) {
+        pieces.push_back(std::span(gap).first(offset - at));
+        pieces.push_back(tensor.bytes());
+        at = offset + tensor.bytes().size();
+      }
+      LATHE_CHECK(write_file_atomically(data, pieces));
+    }
+    const auto piece = std::as_bytes(std::span(made.proto));
+    LATHE_CHECK(write_file_atomically(output, {&piece, 1}));
+    return ConvertReport{static_cast<int64_t>(made.nodes), static_cast<int64_t>(made.proto.size()),
+                         static_cast<int64_t>(made.external_bytes)};
+  };
+  const auto report = run();
+  if (!report) return forward(report);
+  return *report;
 }
 
 Result<std::string> graph_text(const std::string& model, const BuildOptions& options, bool optimised) {

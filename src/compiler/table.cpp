@@ -10,6 +10,7 @@ extern "C" __attribute__((visibility("default"))) const lathe::compiler::Table* 
       .cached_engine = &cached_engine,
       .targets = &targets,
       .graph_text = &graph_text,
+      .convert = &convert,
   };
   return &kTable;
 }

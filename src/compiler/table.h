@@ -18,6 +18,7 @@ struct Table {
   Result<CachedEngine> (*cached_engine)(const std::string& model, const BuildOptions& options, bool rebuild);
   std::vector<TargetInfo> (*targets)();
   Result<std::string> (*graph_text)(const std::string& model, const BuildOptions& options, bool optimised);
+  Result<ConvertReport> (*convert)(const std::string& model, const std::string& output, const BuildOptions& options);
 };
 
 }  // namespace lathe::compiler

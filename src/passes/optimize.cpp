@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "passes/passes.h"
+#include "passes/unfused.h"
 
 namespace lathe {
 
@@ -23,10 +24,9 @@ constexpr Pass kPipeline[] = {kDead,  kWiden,  kFoldEarly, kRefine, kFoldEarly, 
                               kRules, kCommon, kLayout,    kFold,   kCommon,    kRules,    kLayout,
                               kFold,  kRules,  kCommon,    kDead,   kFuse,      kDead};
 
-}  // namespace
-
-Status optimize(Graph& graph, const PassOptions& options) {
+Status run(Graph& graph, const PassOptions& options, bool fusing) {
   for (const Pass& pass : kPipeline) {
+    if (pass.run == fuse && !fusing) continue;
     const auto changes = pass.run(graph, options);
     if (!changes) return fail(changes.error().code, std::string(pass.name) + ": " + changes.error().message);
     if (options.log) options.log(pass.name, *changes);
@@ -36,5 +36,11 @@ Status optimize(Graph& graph, const PassOptions& options) {
   }
   return {};
 }
+
+}  // namespace
+
+Status optimize(Graph& graph, const PassOptions& options) { return run(graph, options, true); }
+
+Status optimize_unfused(Graph& graph, const PassOptions& options) { return run(graph, options, false); }
 
 }  // namespace lathe
