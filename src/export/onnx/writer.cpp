@@ -145,8 +145,10 @@ void Writer::add_all(std::string_view op, const std::vector<std::string>& inputs
   while (count > 0 && inputs[count - 1].empty()) --count;
   for (size_t i = 0; i < count; ++i) w.add_string(1, inputs[i]);
   for (const auto& r : results) w.add_string(2, r);
-  if (!node_name_.empty())
-    w.add_string(3, node_part_++ == 0 ? node_name_ : node_name_ + "#" + std::to_string(node_part_ - 1));
+  if (!node_name_.empty()) {  // names of nodes are unique in ONNX
+    const int part = parts_[node_name_]++;
+    w.add_string(3, part == 0 ? node_name_ : node_name_ + "#" + std::to_string(part));
+  }
   w.add_string(4, op.data(), op.size());
   for (const auto& a : attributes.all()) w.add_message(5, a);
   pbf_writer(graph_).add_message(1, bytes);
@@ -234,7 +236,6 @@ std::optional<std::string> first_operand(Writer& w, ValueId v) {
 
 Status Writer::node(const Node& n) {
   node_name_ = n.name;
-  node_part_ = 0;
   const auto own = static_cast<size_t>(n.epilogue.empty() ? static_cast<int>(n.inputs.size()) : n.anchor_inputs);
   Node bare = n;
   bare.inputs.resize(own);

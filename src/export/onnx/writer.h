@@ -70,7 +70,7 @@ class Writer {
   Model model_;
   std::string graph_;  ///< the fields of GraphProto so far
   std::string node_name_;
-  int node_part_ = 0;
+  std::unordered_map<std::string, int> parts_;  ///< nodes written so far for one of the graph, by its name
   size_t weight_bytes_ = 0;
   bool external_ = false;
   std::unordered_map<ValueId, std::string> names_, first_;
