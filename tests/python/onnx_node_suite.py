@@ -5,6 +5,7 @@
   onnx_node_suite.py                  run every case; fail if one of ../onnx_node_passing.txt does not pass
   onnx_node_suite.py --listed         run only the cases of that list
   onnx_node_suite.py --update         add what passes to the list (it only grows)
+  onnx_node_suite.py --prepare        write the cases where the tests look for them, unless they are there
   onnx_node_suite.py --dump DIR       write the cases as files: DIR/<kind>/<case>/{model.onnx, data.json, test_data_set_N/*.pb}
   onnx_node_suite.py test_relu …      run these cases, with the reason of each failure
 
@@ -301,6 +302,7 @@ def main():
     parser.add_argument("--listed", action="store_true")
     parser.add_argument("--update", action="store_true")
     parser.add_argument("--dump", metavar="DIR", type=pathlib.Path)
+    parser.add_argument("--prepare", action="store_true")
     parser.add_argument("--json", metavar="FILE", help="write every result there")
     parser.add_argument("-v", "--verbose", action="store_true", help="each case with its time, on stderr")
     parser.add_argument("--jobs", type=int, default=2)
@@ -312,6 +314,9 @@ def main():
         return write_cases(options.dump)
 
     root = case_folder()
+    if options.prepare:
+        print(f"{len(all_cases(root))} cases in {root}")
+        return 0
     must_pass = listed()
     names = must_pass if options.listed else all_cases(root)
     if options.cases:
