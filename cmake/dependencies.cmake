@@ -40,6 +40,10 @@ if(LATHE_COMPILER)
   add_library(dep_cli11 INTERFACE)
   target_include_directories(dep_cli11 SYSTEM INTERFACE ${CLI11_INCLUDE})
 
+  find_package(SQLite3 REQUIRED)
+  add_library(dep_sqlite INTERFACE)
+  target_link_libraries(dep_sqlite INTERFACE SQLite::SQLite3)
+
   find_package(JPEG REQUIRED)
   find_package(PNG REQUIRED)
   find_package(ZLIB REQUIRED)

@@ -10,7 +10,7 @@ packages=(
   cmake ninja-build g++ make ccache git binutils ca-certificates
   llvm-19-dev liblld-19-dev clang-19 lld-19 libclang-rt-19-dev clang-format-19 clang-tidy-19
   libprotozero-dev libflatbuffers-dev flatbuffers-compiler libsodium-dev libcli11-dev nlohmann-json3-dev libfmt-dev
-  libpng-dev libjpeg-dev libzip-dev zlib1g-dev libzstd-dev libgtest-dev
+  libpng-dev libjpeg-dev libzip-dev libsqlite3-dev zlib1g-dev libzstd-dev libgtest-dev
   pybind11-dev python3 python3-dev python3-venv
   qemu-user-static
 )

@@ -41,6 +41,7 @@ LIBRARIES: dict[str, set[str]] = {
     "nlohmann/": {"import", "export", "compiler", "tune", "serve", "cli"},
     "fmt/": {f for f in LAYERS if f not in ("base", "engine", "runtime")},
     "sodium": {"base", "engine", "runtime", "compiler", "cli"},
+    "sqlite3.h": {"tune"},
     "zip.h": {"import", "cli"},
     "png.h": {"sdk", "cli"},
     "jpeglib.h": {"sdk", "cli"},

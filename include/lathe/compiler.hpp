@@ -26,6 +26,8 @@ struct BuildOptions {
   std::vector<std::string> targets;  ///< names of `lathe targets`; empty: the host's best level
   std::string math = "default";      ///< strict | default | fast
   std::string precision = "fp32";
+  /// none: the cost model decides; fast, full: what it leaves open is timed on this machine, and remembered in the
+  /// timing cache ($XDG_CACHE_HOME/lathe/timings.sqlite).
   std::string tune = "none";
   std::map<std::string, std::string> shapes;  ///< input → "1x3x224x224"; symbolic parts by name: "batchx3x224x224"
   std::map<std::string, std::string> min_shapes, opt_shapes, max_shapes;
@@ -35,9 +37,20 @@ struct BuildOptions {
   int64_t memory_limit = 0;  ///< bytes; 0: the default limit against hostile models
   bool dump_graph = false;   ///< keep the optimised graph's text in the report
   bool trust = true;         ///< put the engine on this user's allow-list
-  /// Called from the building thread with a stage ("import", "optimise", "generate", "write") and 0…1 in it; return
-  /// false to stop (exit code 130).
+  /// Called from the building thread with a stage ("import", "optimise", "tune", "generate", "write") and 0…1 in it;
+  /// return false to stop (exit code 130; while tuning: to build with what was found so far).
   std::function<bool(const char* stage, double done)> progress;
+};
+
+/// What `--tune` did.
+struct TuningReport {
+  int decisions = 0;     ///< that the model leaves open
+  int known = 0;         ///< of these, taken from the timing cache
+  int measured = 0;      ///< timed in this build
+  int changed = 0;       ///< of those, decided otherwise than the cost model would
+  bool complete = true;  ///< false: stopped by the caller or by the limit of time
+  std::vector<std::string> skipped_targets;  ///< that do not run here
+  std::vector<std::string> rejected;         ///< ways whose results were wrong: node and tactic
 };
 
 struct BuildReport {
@@ -46,6 +59,7 @@ struct BuildReport {
   std::vector<std::pair<std::string, double>> seconds;  ///< per stage
   int64_t engine_bytes = 0, weight_bytes = 0;
   int kernels = 0, instructions = 0;
+  TuningReport tuning;
 };
 
 /// Builds `model` (ONNX, TFLite; a SavedModel's folder or a frozen GraphDef of TensorFlow) into `engine`, which is
@@ -54,6 +68,12 @@ Result<BuildReport> build(const std::string& model, const std::string& engine, c
 /// As build, into memory.
 Result<std::vector<std::byte>> build_in_memory(const std::string& model, const BuildOptions& options,
                                                BuildReport* report);
+
+/// Writes the timing cache of this user as JSON, for other machines of the same kind; how many records. `lathe tune
+/// export`.
+Result<int> export_timings(const std::string& path);
+/// Adds what export_timings wrote; an equal key's record is replaced.
+Result<int> import_timings(const std::string& path);
 
 struct TargetInfo {
   std::string name, arch;

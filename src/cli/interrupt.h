@@ -13,5 +13,7 @@ class InterruptGuard {
 };
 
 [[nodiscard]] bool interrupted();
+/// As interrupted(), and forgets it: the next Ctrl-C sets the flag again.
+[[nodiscard]] bool take_interrupt();
 
 }  // namespace lathe::cli

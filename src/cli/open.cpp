@@ -111,6 +111,21 @@ Result<compiler::BuildOptions> BuildFlags::parsed() const {
   return o;
 }
 
+Json tuning_json(const compiler::TuningReport& t) {
+  return {{"decisions", t.decisions}, {"known", t.known},       {"measured", t.measured},
+          {"changed", t.changed},     {"complete", t.complete}, {"skipped_targets", t.skipped_targets},
+          {"rejected", t.rejected}};
+}
+
+void print_tuning(const compiler::TuningReport& t, const Output& out) {
+  out.line("tuning: {} decisions, {} known, {} measured, of these {} against the cost model{}", t.decisions, t.known,
+           t.measured, t.changed, t.complete ? "" : "; stopped early, what was found is kept");
+  for (const std::string& target : t.skipped_targets)
+    out.note(fmt::format("{} does not run here: its tactics are the cost model's", target));
+  for (const std::string& way : t.rejected)
+    out.note(fmt::format("{} computed something else and was left out; please report it", way));
+}
+
 Result<std::pair<std::string, std::string>> split_assignment(const std::string& text, const char* option) {
   const size_t at = text.rfind('=');
   if (at == std::string::npos || at == 0 || at + 1 == text.size())
@@ -132,7 +147,8 @@ Status with_progress(compiler::BuildOptions options, const Output& out,
   ProgressBar bar(out);
   options.progress = [&bar](const char* stage, double done) {
     bar.update(stage, done);
-    return !interrupted();
+    // While tuning, the first Ctrl-C ends the measuring and the build goes on; the next one ends the build.
+    return std::string_view(stage) == "tune" ? !take_interrupt() : !interrupted();
   };
   Status status = work(options);
   if (!status && interrupted()) return fail(Code::kInterrupted, "interrupted; nothing was written");

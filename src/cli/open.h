@@ -23,6 +23,10 @@ struct BuildFlags {
   [[nodiscard]] Result<compiler::BuildOptions> parsed() const;
 };
 
+/// One line about what `--tune` did, one for each target that was left out, one for each way that computed wrong.
+Json tuning_json(const compiler::TuningReport& tuning);
+void print_tuning(const compiler::TuningReport& tuning, const Output& out);
+
 /// "name=1x3" → {name, "1x3"}, at the last '='.
 Result<std::pair<std::string, std::string>> split_assignment(const std::string& text, const char* option);
 

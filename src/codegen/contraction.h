@@ -93,6 +93,9 @@ const Target& layout_target(const Lowering& lowering);
 /// The panel width that all targets use for these sizes.
 int shared_panel(const Lowering& lowering, const Contraction& c);
 
+/// The schedule to use for `node`: the cost model's first choice, or what the build's tuning found better.
+Schedule pick_schedule(Lowering& lowering, const Node& node, const Contraction& c, int panel, std::string_view what);
+
 /// Emits the kernel. Buffers: a, w, bias (may be null), out, then those of the epilogue.
 void emit_contraction(Emitter& e, const Contraction& c, const Schedule& s, const Epilogue& epilogue);
 

@@ -278,6 +278,26 @@ int64_t Lowering::typical(const Dim& d) const {
   return d.substitute(at).as_const().value_or(1);
 }
 
+size_t Lowering::choose(const Node& node, std::string_view what, bool any_target,
+                        std::span<const std::string> tactics) {
+  if (!options.chooser || tactics.size() < 2) return 0;
+  std::string key = std::string(what) + " for " + (any_target ? "any" : std::string(target.name)) + ", " +
+                    std::to_string(options.threads_hint) + " threads: " + std::string(node.op->name()) + "(";
+  const auto add_value = [&](ValueId v) {
+    if (v == kNoId) {
+      key += "_ ";
+      return;
+    }
+    key += dtype_name(dtype(v));
+    for (const Dim& d : shape(v)) key += (d.is_const() ? " " : " ~") + std::to_string(typical(d));
+    key += value(v).constant ? "; const " : "; ";
+  };
+  for (const ValueId v : node.inputs) add_value(v);
+  key += ") {" + attrs_str(*node.op) + "}";
+  if (!node.epilogue.empty()) key += " epilogue {" + node.epilogue.str() + "}";
+  return std::min(options.chooser->choose(graph, node, key, tactics), tactics.size() - 1);
+}
+
 std::vector<Dim> Lowering::symbolic(std::span<const Dim> dims) {
   std::vector<Dim> r;
   for (const Dim& d : dims)

@@ -9,6 +9,7 @@
 
 #include "base/status.h"
 #include "codegen/emitter.h"
+#include "codegen/tactics.h"
 #include "engine/plan.h"
 #include "ir/graph.h"
 #include "passes/passes.h"
@@ -18,6 +19,7 @@ namespace lathe::codegen {
 struct LoweringOptions {
   Math math = Math::kDefault;
   int threads_hint = 2;  ///< how many threads the engine is likely to run on; affects task sizes, never results
+  TacticChooser* chooser = nullptr;  ///< null: the cost model decides
 };
 
 /// Packed constants of all targets of one engine, by content.
@@ -78,6 +80,9 @@ class Lowering {
   /// passed after (context, bufs, scalars, begin, end) as i64.
   int longtail_kernel(const std::string& function, std::vector<Dim> scalars, std::vector<Dim> arguments);
   Status call(const Node& node, Call call);
+  /// Which of several ways to take at `node`; `what` tells its decisions apart. `any_target`: the decision is one for
+  /// all targets of an engine (it shapes the weights they share).
+  size_t choose(const Node& node, std::string_view what, bool any_target, std::span<const std::string> tactics);
 
   /// All symbolic (non-constant) dimensions among `dims`, without duplicates: what to pass as scalars.
   static std::vector<Dim> symbolic(std::span<const Dim> dims);

@@ -156,6 +156,14 @@ std::vector<Schedule> candidates(const Lowering& lowering, const Contraction& c,
   return list;
 }
 
+Schedule pick_schedule(Lowering& lowering, const Node& node, const Contraction& c, int panel, std::string_view what) {
+  const std::vector<Schedule> list = candidates(lowering, c, lowering.target, panel);
+  std::vector<std::string> names;
+  names.reserve(list.size());
+  for (const Schedule& s : list) names.push_back(s.str());
+  return list[lowering.choose(node, what, false, names)];
+}
+
 const Target& layout_target(const Lowering& lowering) {
   const Target* widest = &lowering.target;
   for (const Target& t : all_targets())

@@ -275,7 +275,7 @@ void emit_output(Emitter& e, const Contraction& c, const Plane& p, const Epilogu
 
 }  // namespace
 
-int winograd_tile(const Lowering& lowering, const Node& node, const Contraction& c, const Tensor* weights) {
+int winograd_tile(Lowering& lowering, const Node& node, const Contraction& c, const Tensor* weights) {
   if (lowering.options.math == Math::kStrict || !weights || c.dtype != DType::kF32 ||
       lowering.dtype(node.outputs[0]) != DType::kF32)
     return 0;
@@ -308,7 +308,12 @@ int winograd_tile(const Lowering& lowering, const Node& node, const Contraction&
       best = m;
     }
   }
-  return best;
+  std::vector<int> ways{best};
+  for (const int m : {0, 4, 2})
+    if (m != best) ways.push_back(m);
+  std::vector<std::string> names;
+  for (const int m : ways) names.push_back(m ? "winograd " + std::to_string(m) : "direct");
+  return ways[lowering.choose(node, "algorithm", true, names)];
 }
 
 Status call_winograd(Lowering& lowering, const Node& node, const Contraction& contraction, const Tensor& weights,
@@ -333,7 +338,7 @@ Status call_winograd(Lowering& lowering, const Node& node, const Contraction& co
   in.flops = 1;
   LATHE_CHECK(lowering.call(node, std::move(in)));
 
-  const Schedule s = candidates(lowering, product, lowering.target, panel).front();
+  const Schedule s = pick_schedule(lowering, node, product, panel, name + " tile");
   LATHE_CHECK(call_contraction(lowering, node, product, s, v,
                                lowering.weight(transformed_weights(c, weights, p, panel)), kNone, name, m));
 

@@ -11,9 +11,9 @@ namespace lathe::codegen {
 /// transformed, multiplied as (m+2)² matrix products and transformed back, with 4 (m = 4) or 2.25 times fewer
 /// multiplications. It rounds differently from direct convolution, so strict math never uses it.
 ///
-/// The tile size that the cost model expects to pay, or 0. The same for all targets, since it decides what the weights
-/// are.
-int winograd_tile(const Lowering& lowering, const Node& node, const Contraction& c, const Tensor* weights);
+/// The tile size that the cost model expects to pay, or what tuning found better; 0: none. The same for all targets,
+/// since it decides what the weights are.
+int winograd_tile(Lowering& lowering, const Node& node, const Contraction& c, const Tensor* weights);
 
 /// Adds the three calls: input transform, matrix products, output transform with bias and epilogue.
 Status call_winograd(Lowering& lowering, const Node& node, const Contraction& c, const Tensor& weights, BufferId a,

@@ -8,7 +8,7 @@
 
 #include "base/atomic_file.h"
 #include "base/cpu_features.h"
-#include "codegen/lowering.h"
+#include "codegen/generate.h"
 #include "engine/engine.h"
 #include "engine/trust.h"
 #include "engine/write.h"
@@ -18,6 +18,7 @@
 #include "passes/passes.h"
 #include "passes/unfused.h"
 #include "target/target.h"
+#include "tune/tuner.h"
 
 namespace lathe::compiler {
 
@@ -84,8 +85,8 @@ lathe::Status check_options(const BuildOptions& o) {
   if (!kMaths.contains(o.math)) return fail(Code::kUsage, "--math " + o.math + ": choose strict, default or fast");
   if (o.precision != "fp32")
     return fail(Code::kUnsupported, "--precision " + o.precision + " is not supported yet; fp32 is");
-  if (o.tune != "none")
-    return fail(Code::kUnsupported, "--tune " + o.tune + " is not supported yet; none is (the cost model chooses)");
+  static const std::set<std::string> kTunes{"none", "fast", "full"};
+  if (!kTunes.contains(o.tune)) return fail(Code::kUsage, "--tune " + o.tune + ": choose none, fast or full");
   return {};
 }
 
@@ -138,6 +139,31 @@ lathe::Status optimise(Graph& graph, const BuildOptions& o) {
   return optimize(graph, options);
 }
 
+/// Measures what the graph leaves open on those targets that run here; for the others the cost model decides. When the
+/// caller asks to stop, the build goes on with what was found.
+lathe::Status tune_graph(const Graph& graph, const std::vector<const Target*>& targets,
+                         const codegen::LoweringOptions& options, const BuildOptions& o, const Stages& stages,
+                         BuildReport& report, tune::Tuned& tuned) {
+  LATHE_TRY(tune::TimingCache cache, tune::TimingCache::open());
+  const tune::Effort effort = o.tune == "full" ? tune::Effort::kFull : tune::Effort::kFast;
+  for (const Target* t : targets) {
+    if (!runs_here(*t)) {
+      report.tuning.skipped_targets.emplace_back(t->name);
+      continue;
+    }
+    LATHE_TRY(const tune::TuneReport r,
+              tune::tune(graph, *t, options, effort, cache, [&](double done) { return stages.at(done); }, tuned));
+    report.tuning.decisions += r.decisions;
+    report.tuning.known += r.known;
+    report.tuning.measured += r.measured;
+    report.tuning.changed += r.changed;
+    report.tuning.complete &= r.complete;
+    report.tuning.rejected.insert(report.tuning.rejected.end(), r.rejected.begin(), r.rejected.end());
+    if (!r.complete) break;
+  }
+  return {};
+}
+
 /// What an engine is made of, with the memory that its weights point into.
 struct Built {
   EngineContents contents;
@@ -159,30 +185,24 @@ lathe::Result<std::unique_ptr<Built>> make(const std::string& model, const Build
   if (!stages.start("optimise")) return std::unexpected(interrupted());
   LATHE_CHECK(optimise(*built->graph, o));
   if (o.dump_graph) report.graph_text = print(*built->graph);
-  if (!stages.start("generate")) return std::unexpected(interrupted());
   codegen::LoweringOptions options;
   options.math = math_of(o);
+  tune::Tuned tuned;
+  if (o.tune != "none") {
+    stages.start("tune");
+    LATHE_CHECK(tune_graph(*built->graph, wanted, options, o, stages, report, tuned));
+    options.chooser = &tuned;
+  }
+  if (!stages.start("generate")) return std::unexpected(interrupted());
   const int jobs = o.jobs > 0 ? o.jobs : usable_cpus();
   for (size_t i = 0; i < wanted.size(); ++i) {
     const double share = 1.0 / static_cast<double>(wanted.size());
-    const double before = share * static_cast<double>(i);
-    codegen::Lowering lowering(*built->graph, *wanted[i], options, built->weights);
-    LATHE_CHECK(lowering.lower_all());
-    std::vector<codegen::Lowering::Kernel> kernels;
-    EngineTarget target;
-    target.name = wanted[i]->name;
-    target.arch = wanted[i]->arch == Arch::kX86_64 ? "x86_64" : "aarch64";
-    target.features.assign(wanted[i]->needs.begin(), wanted[i]->needs.end());
-    LATHE_TRY(target.plan, lowering.finish(kernels));
-    report.kernels += static_cast<int>(target.plan.kernels.size());
-    report.instructions += static_cast<int>(target.plan.instrs.size());
-    if (!stages.at(before + 0.3 * share)) return std::unexpected(interrupted());
-    LATHE_TRY(
-        target.code,
-        codegen::compile_kernels(*wanted[i], std::move(kernels), target.plan, jobs, [&](size_t done, size_t total) {
-          return stages.at(before + share * (0.3 + 0.7 * static_cast<double>(done) / static_cast<double>(total)));
-        }));
-    built->contents.targets.push_back(std::move(target));
+    auto target = codegen::generate(*built->graph, *wanted[i], options, built->weights, jobs,
+                                    [&](double done) { return stages.at(share * (static_cast<double>(i) + done)); });
+    if (!target) return std::unexpected(target.error().code == Code::kInterrupted ? interrupted() : target.error());
+    report.kernels += static_cast<int>(target->plan.kernels.size());
+    report.instructions += static_cast<int>(target->plan.instrs.size());
+    built->contents.targets.push_back(*std::move(target));
   }
   built->contents.weights = built->weights.blobs();
   for (const auto& w : built->contents.weights) report.weight_bytes += static_cast<int64_t>(w.size());
@@ -227,6 +247,22 @@ Result<std::vector<std::byte>> build_in_memory(const std::string& model, const B
   stages.close();
   if (report_out) *report_out = std::move(report);
   return std::move(*bytes);
+}
+
+Result<int> export_timings(const std::string& path) {
+  auto cache = tune::TimingCache::open();
+  if (!cache) return forward(cache);
+  const auto count = cache->export_json(path);
+  if (!count) return forward(count);
+  return *count;
+}
+
+Result<int> import_timings(const std::string& path) {
+  auto cache = tune::TimingCache::open();
+  if (!cache) return forward(cache);
+  const auto count = cache->import_json(path);
+  if (!count) return forward(count);
+  return *count;
 }
 
 std::vector<TargetInfo> targets() {

@@ -8,6 +8,8 @@ extern "C" __attribute__((visibility("default"))) const lathe::compiler::Table* 
       .version = LATHE_VERSION,
       .build = &build,
       .cached_engine = &cached_engine,
+      .export_timings = &export_timings,
+      .import_timings = &import_timings,
       .targets = &targets,
       .graph_text = &graph_text,
       .convert = &convert,

@@ -16,6 +16,8 @@ struct Table {
   const char* version;
   Result<BuildReport> (*build)(const std::string& model, const std::string& engine, const BuildOptions& options);
   Result<CachedEngine> (*cached_engine)(const std::string& model, const BuildOptions& options, bool rebuild);
+  Result<int> (*export_timings)(const std::string& path);
+  Result<int> (*import_timings)(const std::string& path);
   std::vector<TargetInfo> (*targets)();
   Result<std::string> (*graph_text)(const std::string& model, const BuildOptions& options, bool optimised);
   Result<ConvertReport> (*convert)(const std::string& model, const std::string& output, const BuildOptions& options);

@@ -40,6 +40,7 @@ Status build(const Options& o, const Output& out) {
     return {};
   }));
 
+  if (options.tune != "none") print_tuning(report.tuning, out);
   double total = 0;
   Json seconds = Json::object();
   for (const auto& [stage, s] : report.seconds) {
@@ -49,14 +50,16 @@ Status build(const Options& o, const Output& out) {
   }
   out.line("{}: {} in {}, {} kernels", engine, human_bytes(static_cast<double>(report.engine_bytes)),
            human_seconds(total), report.kernels);
-  out.document({{"model", o.model},
-                {"engine", engine},
-                {"engine_hash", report.engine_hash},
-                {"engine_bytes", report.engine_bytes},
-                {"weight_bytes", report.weight_bytes},
-                {"kernels", report.kernels},
-                {"instructions", report.instructions},
-                {"seconds", seconds}});
+  Json document = {{"model", o.model},
+                   {"engine", engine},
+                   {"engine_hash", report.engine_hash},
+                   {"engine_bytes", report.engine_bytes},
+                   {"weight_bytes", report.weight_bytes},
+                   {"kernels", report.kernels},
+                   {"instructions", report.instructions},
+                   {"seconds", seconds}};
+  if (options.tune != "none") document["tuning"] = tuning_json(report.tuning);
+  out.document(document);
   return {};
 }
 

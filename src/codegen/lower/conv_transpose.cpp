@@ -146,7 +146,7 @@ Status lower_conv_transpose(Lowering& lowering, const Node& node) {
       source.group_stride = tap * c.columns;
       LATHE_TRY(packed, packed_weights(lowering, node, source, weights, panel));
     }
-    const Schedule s = candidates(lowering, c, lowering.target, panel).front();
+    const Schedule s = pick_schedule(lowering, node, c, panel, "tile of phase " + std::to_string(index));
     LATHE_CHECK(call_contraction(lowering, node, c, s, a, packed, lowering.buffer(bias), "conv_transpose"));
   }
   return {};

@@ -141,7 +141,7 @@ Status lower_matmul(Lowering& lowering, const Node& node) {
     c.w_k = n * size;
     w = right.memory(lowering);
   }
-  const Schedule s = candidates(lowering, c, lowering.target, panel).front();
+  const Schedule s = pick_schedule(lowering, node, c, panel, "tile");
   return call_contraction(lowering, node, c, s, left.memory(lowering), w, corrected_bias(lowering, products, kNoId, n),
                           "matmul");
 }
