@@ -93,6 +93,7 @@ class CompiledGraph {
     memory_.clear();
     memory_.resize(plan.buffers.size());
     pointers_.assign(plan.buffers.size(), nullptr);
+    bytes_.assign(plan.buffers.size(), 0);
     for (size_t i = 0; i < plan.inputs.size(); ++i) {
       const auto b = static_cast<size_t>(plan.inputs[i].buffer);
       memory_[b] = std::make_unique<GuardedMemory>(static_cast<int64_t>(inputs[i].bytes().size()));
@@ -146,9 +147,12 @@ class CompiledGraph {
   };
 
   void* pointer(size_t b, const Sizes& sizes) {
-    if (pointers_[b]) return pointers_[b];
     const PlanBuffer& buffer = plan.buffers[b];
     const auto value = [&](ExprId e) { return e == kNone ? 0 : sizes.value[static_cast<size_t>(e)]; };
+    // Memory that a kernel grew keeps what is in it; a loop's may need more in a later turn.
+    const bool resizes = buffer.place == PlanBuffer::Place::kDynamic || buffer.place == PlanBuffer::Place::kOutput;
+    if (pointers_[b] && resizes && value(buffer.bytes) > bytes_[b]) return resize(b, value(buffer.bytes), 0);
+    if (pointers_[b]) return pointers_[b];
     switch (buffer.place) {
       case PlanBuffer::Place::kWeight:
         return weights_[static_cast<size_t>(buffer.index)]->data();
@@ -158,8 +162,7 @@ class CompiledGraph {
         memory_[b] = std::make_unique<GuardedMemory>(value(buffer.bytes), 63, 64);
         break;
       default:
-        memory_[b] = std::make_unique<GuardedMemory>(value(buffer.bytes));
-        break;
+        return resize(b, value(buffer.bytes), 0);
     }
     return pointers_[b] = memory_[b]->data();
   }
@@ -167,8 +170,15 @@ class CompiledGraph {
   static void* grow(const LatheKernelContext* context, int64_t index, int64_t bytes) {
     auto* self = static_cast<CompiledGraph*>(context->owner);
     const auto b = static_cast<size_t>(self->current_->buffers[static_cast<size_t>(index)]);
-    self->memory_[b] = std::make_unique<GuardedMemory>(bytes, 63, 64);
-    return self->pointers_[b] = self->memory_[b]->data();
+    return self->resize(b, bytes, 63);
+  }
+
+  void* resize(size_t b, int64_t bytes, int64_t slack) {
+    auto memory = std::make_unique<GuardedMemory>(bytes, slack, slack ? 64 : 1);
+    if (memory_[b]) std::memcpy(memory->data(), memory_[b]->data(), static_cast<size_t>(std::min(bytes_[b], bytes)));
+    memory_[b] = std::move(memory);
+    bytes_[b] = bytes;
+    return pointers_[b] = memory_[b]->data();
   }
 
   Status execute(const PlanInstr& in, Sizes& symbols, Sizes& sizes, bool backwards) {
@@ -206,6 +216,7 @@ class CompiledGraph {
   std::vector<std::unique_ptr<GuardedMemory>> weights_, memory_;
   std::unique_ptr<GuardedMemory> scratch_;
   std::vector<void*> pointers_;
+  std::vector<int64_t> bytes_;  ///< of the memory of buffers that are resized
   std::vector<Prepared> prepared_;
   LatheKernelContext context_{};
   const PlanInstr* current_ = nullptr;

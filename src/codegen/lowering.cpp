@@ -12,6 +12,7 @@
 
 #include "base/arena_planner.h"
 #include "codegen/lower/lower.h"
+#include "engine/size_program.h"
 
 namespace lathe::codegen {
 
@@ -40,30 +41,47 @@ std::vector<std::span<const std::byte>> WeightPool::blobs() const {
   return r;
 }
 
+/// What is known of one graph: the outermost, or one that a node holds.
+struct Lowering::Scope {
+  const Graph* graph = nullptr;
+  bool outermost = true;
+  std::unordered_map<ValueId, BufferId> buffers;
+  std::map<std::string, ExprId> sizes;  ///< symbols that stand for sizes of the graph around
+};
+
 struct Lowering::Impl {
   WeightPool* weights = nullptr;
   Plan plan;
   std::vector<Kernel> kernels;
   std::map<std::string, int> kernel_by_code;
   std::map<std::string, ExprId> expr_by_text;
+  std::vector<bool> late;  // by expression: depends on a symbol that an instruction sets
   std::map<std::string, int32_t> symbol_ids;
   std::set<std::string> input_symbols;
-  std::unordered_map<ValueId, BufferId> buffers;
-  std::vector<Dim> buffer_bytes;  // by buffer, for cost figures
+  std::vector<double> buffer_typical;  // by buffer: bytes, for cost figures
   std::map<int, BufferId> weight_buffers;
   std::string failures;
   int failed = 0;
-  Code failure_code = Code::kUnsupported;
 
-  ExprId append(const SizeExpr& e, const std::string& text) {
+  ExprId append(const SizeExpr& e, const std::string& text, bool is_late) {
     const auto [it, fresh] = expr_by_text.try_emplace(text, static_cast<ExprId>(plan.exprs.size()));
-    if (fresh) plan.exprs.push_back(e);
+    if (!fresh) return it->second;
+    plan.exprs.push_back(e);
+    late.push_back(is_late);
     return it->second;
   }
-  ExprId constant(int64_t v) { return append({SizeExpr::Kind::kConstant, v, kNone, kNone}, std::to_string(v)); }
+  ExprId constant(int64_t v) { return append({SizeExpr::Kind::kConstant, v, kNone, kNone}, std::to_string(v), false); }
+  [[nodiscard]] std::optional<int64_t> constant_of(ExprId e) const {
+    const SizeExpr& x = plan.exprs[static_cast<size_t>(e)];
+    return x.kind == SizeExpr::Kind::kConstant ? std::optional(x.value) : std::nullopt;
+  }
   ExprId binary(SizeExpr::Kind kind, ExprId a, ExprId b) {
+    // A symbol of a nested graph may stand for a constant of the graph around.
+    if (const auto x = constant_of(a), y = constant_of(b); x && y)
+      if (const auto folded = size_apply(kind, *x, *y)) return constant(*folded);
     return append({kind, 0, a, b},
-                  "#" + std::to_string(static_cast<int>(kind)) + ":" + std::to_string(a) + "," + std::to_string(b));
+                  "#" + std::to_string(static_cast<int>(kind)) + ":" + std::to_string(a) + "," + std::to_string(b),
+                  late[static_cast<size_t>(a)] || late[static_cast<size_t>(b)]);
   }
   int32_t symbol(const std::string& name, const Graph& graph) {
     const auto [it, fresh] = symbol_ids.try_emplace(name, static_cast<int32_t>(plan.symbols.size()));
@@ -78,7 +96,12 @@ struct Lowering::Impl {
     }
     return it->second;
   }
-  ExprId expr(const Dim& d, const Graph& graph) {
+  ExprId symbol_expr(const std::string& name, const Scope& scope) {
+    if (const auto it = scope.sizes.find(name); it != scope.sizes.end()) return it->second;
+    const int32_t s = symbol(name, *scope.graph);
+    return append({SizeExpr::Kind::kSymbol, s, kNone, kNone}, "$" + name, !input_symbols.contains(name));
+  }
+  ExprId expr(const Dim& d, const Scope& scope) {
     if (d.is_const()) return constant(d.value());
     ExprId sum = kNone;
     for (const auto& t : d.terms()) {
@@ -86,15 +109,14 @@ struct Lowering::Impl {
       for (const auto& a : t.atoms) {
         ExprId f = kNone;
         if (a->kind == Dim::AtomKind::kSymbol) {
-          const int32_t s = symbol(a->key, graph);
-          f = append({SizeExpr::Kind::kSymbol, s, kNone, kNone}, "$" + a->key);
+          f = symbol_expr(a->key, scope);
         } else {
           static constexpr std::pair<Dim::AtomKind, SizeExpr::Kind> kKinds[] = {
               {Dim::AtomKind::kFloorDiv, SizeExpr::Kind::kFloorDiv},
               {Dim::AtomKind::kMod, SizeExpr::Kind::kMod},
               {Dim::AtomKind::kMin, SizeExpr::Kind::kMin},
               {Dim::AtomKind::kMax, SizeExpr::Kind::kMax}};
-          const ExprId x = expr(a->args[0], graph), y = expr(a->args[1], graph);
+          const ExprId x = expr(a->args[0], scope), y = expr(a->args[1], scope);
           for (const auto& [atom, kind] : kKinds)
             if (atom == a->kind) f = binary(kind, x, y);
         }
@@ -108,9 +130,9 @@ struct Lowering::Impl {
     }
     return sum;
   }
-  BufferId add_buffer(PlanBuffer b, Dim bytes) {
+  BufferId add_buffer(PlanBuffer b, int64_t typical_bytes) {
     plan.buffers.push_back(std::move(b));
-    buffer_bytes.push_back(std::move(bytes));
+    buffer_typical.push_back(static_cast<double>(typical_bytes));
     return static_cast<BufferId>(plan.buffers.size() - 1);
   }
   BufferId root(BufferId b) const {
@@ -118,21 +140,25 @@ struct Lowering::Impl {
       b = plan.buffers[static_cast<size_t>(b)].index;
     return b;
   }
-  bool known_when_bound(const Dim& d) const {
-    std::set<std::string> names;
-    d.collect_symbols(names);
-    return std::includes(input_symbols.begin(), input_symbols.end(), names.begin(), names.end());
-  }
+  [[nodiscard]] bool known_when_bound(ExprId e) const { return !late[static_cast<size_t>(e)]; }
 };
 
 Lowering::Lowering(const Graph& g, const Target& t, const LoweringOptions& o, WeightPool& weights)
-    : graph(g), target(t), options(o), impl_(std::make_shared<Impl>()) {
+    : graph(g), target(t), options(o), impl_(std::make_shared<Impl>()), scope_(std::make_shared<Scope>()) {
+  scope_->graph = &graph;
   impl_->weights = &weights;
   for (const ValueId v : graph.inputs)
     for (const Dim& d : shape(v)) d.collect_symbols(impl_->input_symbols);
   for (const auto& s : impl_->input_symbols) impl_->symbol(s, graph);
   for (size_t i = 0; i < graph.inputs.size(); ++i)
     impl_->plan.inputs.push_back({value(graph.inputs[i]).name, buffer(graph.inputs[i])});
+}
+
+Lowering::Lowering(Lowering& around, const Graph& g)
+    : graph(g), target(around.target), options(around.options), impl_(around.impl_), scope_(std::make_shared<Scope>()) {
+  scope_->graph = &graph;
+  scope_->outermost = false;
+  scope_->sizes = around.scope_->sizes;
 }
 
 namespace {
@@ -145,7 +171,7 @@ Dim byte_count(DType t, const Shape& s) {
 
 BufferId Lowering::buffer(ValueId v) {
   if (v == kNoId) return kNone;
-  if (const auto it = impl_->buffers.find(v); it != impl_->buffers.end()) return it->second;
+  if (const auto it = scope_->buffers.find(v); it != scope_->buffers.end()) return it->second;
   const Value& x = value(v);
   BufferId id = kNone;
   if (x.constant && !x.constant->empty() && x.dtype != DType::kString) {
@@ -159,27 +185,27 @@ BufferId Lowering::buffer(ValueId v) {
     PlanBuffer b;
     b.dtype = x.dtype;
     b.name = x.name.empty() || x.name[0] == '%' ? "" : x.name;
-    for (const Dim& d : x.shape) b.dims.push_back(impl_->expr(d, graph));
+    for (const Dim& d : x.shape) b.dims.push_back(impl_->expr(d, *scope_));
     const Dim bytes = byte_count(x.dtype, x.shape);
-    b.bytes = impl_->expr(bytes, graph);
+    b.bytes = impl_->expr(bytes, *scope_);
     const auto input = std::find(graph.inputs.begin(), graph.inputs.end(), v);
     const auto output = std::find(graph.outputs.begin(), graph.outputs.end(), v);
-    if (input != graph.inputs.end()) {
+    if (scope_->outermost && input != graph.inputs.end()) {
       b.place = PlanBuffer::Place::kInput;
       b.index = static_cast<int32_t>(input - graph.inputs.begin());
     } else if (x.constant) {
       b.place = PlanBuffer::Place::kWeight;
       b.index = impl_->weights->add_view(x.constant->bytes(), std::make_shared<Tensor>(*x.constant));
       impl_->weight_buffers.try_emplace(b.index, static_cast<BufferId>(impl_->plan.buffers.size()));
-    } else if (output != graph.outputs.end()) {
+    } else if (scope_->outermost && output != graph.outputs.end()) {
       b.place = PlanBuffer::Place::kOutput;
       b.index = static_cast<int32_t>(output - graph.outputs.begin());
-    } else if (!impl_->known_when_bound(bytes)) {
+    } else if (!impl_->known_when_bound(b.bytes)) {
       b.place = PlanBuffer::Place::kDynamic;
     }
-    id = impl_->add_buffer(std::move(b), bytes);
+    id = impl_->add_buffer(std::move(b), typical(bytes));
   }
-  impl_->buffers[v] = id;
+  scope_->buffers[v] = id;
   return id;
 }
 
@@ -197,13 +223,13 @@ BufferId Lowering::weight(std::shared_ptr<const std::vector<std::byte>> bytes) {
   return impl_->add_buffer(std::move(b), size);
 }
 
-BufferId Lowering::temporary(const Dim& bytes) {
+BufferId Lowering::temporary(const Dim& bytes, DType dtype) {
   PlanBuffer b;
-  b.dtype = DType::kU8;
-  b.place = impl_->known_when_bound(bytes) ? PlanBuffer::Place::kArena : PlanBuffer::Place::kDynamic;
-  b.bytes = impl_->expr(bytes, graph);
-  b.dims = {b.bytes};
-  return impl_->add_buffer(std::move(b), bytes);
+  b.dtype = dtype;
+  b.bytes = impl_->expr(bytes, *scope_);
+  b.place = impl_->known_when_bound(b.bytes) ? PlanBuffer::Place::kArena : PlanBuffer::Place::kDynamic;
+  b.dims = {impl_->expr(floor_div(bytes, std::max(dtype_bits(dtype) / 8, 1)), *scope_)};
+  return impl_->add_buffer(std::move(b), typical(bytes));
 }
 
 void Lowering::alias(ValueId out, ValueId in, const Dim& byte_offset) {
@@ -213,14 +239,69 @@ void Lowering::alias(ValueId out, ValueId in, const Dim& byte_offset) {
   b.place = PlanBuffer::Place::kAlias;
   b.dtype = x.dtype;
   b.index = parent;
-  b.offset = impl_->expr(byte_offset, graph);
+  b.offset = impl_->expr(byte_offset, *scope_);
   b.align = 1;
   b.name = x.name.empty() || x.name[0] == '%' ? "" : x.name;
-  for (const Dim& d : x.shape) b.dims.push_back(impl_->expr(d, graph));
+  for (const Dim& d : x.shape) b.dims.push_back(impl_->expr(d, *scope_));
   const Dim bytes = byte_count(x.dtype, x.shape);
-  b.bytes = impl_->expr(bytes, graph);
-  impl_->buffers[out] = impl_->add_buffer(std::move(b), bytes);
+  b.bytes = impl_->expr(bytes, *scope_);
+  scope_->buffers[out] = impl_->add_buffer(std::move(b), typical(bytes));
 }
+
+void Lowering::bind(ValueId v, BufferId memory) { scope_->buffers[v] = memory; }
+
+void Lowering::bind_sizes(ValueId v, const Lowering& around, ValueId given, const std::set<size_t>& except) {
+  const Shape &inner = shape(v), &outer = around.shape(given);
+  for (size_t d = 0; d < inner.size(); ++d)
+    if (const std::string symbol = inner[d].symbol_name(); !symbol.empty() && !except.contains(d))
+      scope_->sizes[symbol] = impl_->expr(outer[d], *around.scope_);
+}
+
+Dim Lowering::size_of(const Lowering& other, const Dim& d) {
+  if (d.is_const()) return d;
+  const ExprId e = impl_->expr(d, *other.scope_);
+  if (const auto c = impl_->constant_of(e)) return *c;
+  const std::string name = "~" + std::to_string(e);
+  scope_->sizes[name] = e;
+  return Dim::symbol(name);
+}
+
+bool Lowering::same_size(const Dim& d, const Lowering& other, const Dim& e) const {
+  return impl_->expr(d, *scope_) == impl_->expr(e, *other.scope_);
+}
+
+bool Lowering::sets(const std::string& symbol) const {
+  return !scope_->sizes.contains(symbol) && !impl_->input_symbols.contains(symbol);
+}
+
+BufferId Lowering::root(BufferId b) const { return impl_->root(b); }
+
+bool Lowering::can_grow(BufferId b) const {
+  const auto place = impl_->plan.buffers[static_cast<size_t>(b)].place;
+  return place == PlanBuffer::Place::kDynamic || place == PlanBuffer::Place::kOutput;
+}
+
+int32_t Lowering::jump(const Node& node, int32_t to) {
+  PlanInstr in;
+  in.kind = PlanInstr::Kind::kJump;
+  in.target = to;
+  in.node = node.name;
+  in.op = node.op->name();
+  impl_->plan.instrs.push_back(std::move(in));
+  return position() - 1;
+}
+
+int32_t Lowering::jump_if_false(const Node& node, BufferId condition) {
+  const int32_t at = jump(node);
+  PlanInstr& in = impl_->plan.instrs.back();
+  in.kind = PlanInstr::Kind::kJumpIfFalse;
+  in.buffers = {condition};
+  return at;
+}
+
+int32_t Lowering::position() const { return static_cast<int32_t>(impl_->plan.instrs.size()); }
+
+void Lowering::land(int32_t at) { impl_->plan.instrs[static_cast<size_t>(at)].target = position(); }
 
 int Lowering::kernel(const std::string& name, std::vector<Dim> scalars, const std::function<void(Emitter&)>& emit) {
   Emitter e(target, "kernel", std::move(scalars));
@@ -313,10 +394,10 @@ Status Lowering::call(const Node& node, Call call) {
   PlanInstr in;
   in.kernel = call.kernel;
   in.buffers = std::move(call.buffers);
-  for (const Dim& d : call.scalars) in.scalars.push_back(impl_->expr(d, graph));
-  in.tasks = impl_->expr(call.tasks, graph);
+  for (const Dim& d : call.scalars) in.scalars.push_back(impl_->expr(d, *scope_));
+  in.tasks = impl_->expr(call.tasks, *scope_);
   in.serial = call.tasks.equals(1);
-  if (!call.scratch_bytes.equals(0)) in.scratch = impl_->expr(call.scratch_bytes, graph);
+  if (!call.scratch_bytes.equals(0)) in.scratch = impl_->expr(call.scratch_bytes, *scope_);
   for (const auto& s : call.defines) in.defines.push_back(impl_->symbol(s, graph));
   if (!call.grows.empty())
     for (const BufferId b : in.buffers)
@@ -331,8 +412,7 @@ Status Lowering::call(const Node& node, Call call) {
   in.tactic = std::move(call.tactic);
   std::set<BufferId> seen;
   for (const BufferId b : in.buffers)
-    if (b != kNone && seen.insert(b).second)
-      in.traffic += static_cast<double>(typical(impl_->buffer_bytes[static_cast<size_t>(b)]));
+    if (b != kNone && seen.insert(b).second) in.traffic += impl_->buffer_typical[static_cast<size_t>(b)];
   impl_->plan.instrs.push_back(std::move(in));
   return {};
 }
@@ -370,7 +450,7 @@ LowerFunction find_lowering(const Node& node, const Graph& graph) {
   return nullptr;
 }
 
-Status Lowering::lower_all() {
+Status Lowering::lower_nodes() {
   for (const NodeId id : graph.order()) {
     const Node& node = graph.node(id);
     const LowerFunction lower = find_lowering(node, graph);
@@ -380,6 +460,11 @@ Status Lowering::lower_all() {
     ++impl_->failed;
     impl_->failures += "\n  [" + std::string(node.op->name()) + "] node \"" + node.name + "\": " + s.error().message;
   }
+  return {};
+}
+
+Status Lowering::lower_all() {
+  LATHE_CHECK(lower_nodes());
   if (impl_->failed)
     return fail(Code::kUnsupported, std::to_string(impl_->failed) + " node(s) cannot be compiled for " +
                                         std::string(target.name) + ":" + impl_->failures);
@@ -413,8 +498,8 @@ Result<Plan> Lowering::finish(std::vector<Kernel>& kernels) {
       b.offset = kNone;
       b.align = 64;
       b.name = port;
-      const Dim bytes = impl_->buffer_bytes[static_cast<size_t>(have)];
-      const BufferId copy = impl_->add_buffer(std::move(b), bytes);
+      const Dim bytes = byte_count(value(v).dtype, shape(v));
+      const BufferId copy = impl_->add_buffer(std::move(b), typical(bytes));
       plan.outputs.push_back({port, copy});
       const auto scalars = symbolic({bytes});
       Call c;
@@ -448,6 +533,13 @@ Result<Plan> Lowering::finish(std::vector<Kernel>& kernels) {
         if (p.place != PlanBuffer::Place::kAlias) break;
       }
     }
+  // What is there before a loop and used in it is used until the loop's last turn. Inner loops end first.
+  for (size_t i = 0; i < plan.instrs.size(); ++i) {
+    const auto at = static_cast<int32_t>(i);
+    if (plan.instrs[i].kind != PlanInstr::Kind::kJump || plan.instrs[i].target > at) continue;
+    for (PlanBuffer& b : plan.buffers)
+      if (b.first < plan.instrs[i].target && b.last >= plan.instrs[i].target) b.last = std::max(b.last, at);
+  }
   for (PlanBuffer& b : plan.buffers)
     if (b.last < 0) b.first = b.last = 0;
   // The arena, where every size in it is known now.
@@ -457,7 +549,7 @@ Result<Plan> Lowering::finish(std::vector<Kernel>& kernels) {
   for (size_t i = 0; i < plan.buffers.size(); ++i) {
     const PlanBuffer& b = plan.buffers[i];
     if (b.place != PlanBuffer::Place::kArena) continue;
-    const auto bytes = impl_->buffer_bytes[i].as_const();
+    const auto bytes = impl_->constant_of(b.bytes);
     all_known &= bytes.has_value();
     items.push_back({bytes.value_or(0) + 64, b.align, b.first, b.last});
     owners.push_back(i);

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -58,6 +59,8 @@ struct Call {
 class Lowering {
  public:
   Lowering(const Graph& graph, const Target& target, const LoweringOptions& options, WeightPool& weights);
+  /// For `graph`, which a node of `around`'s graph holds: adds to the same plan. Bind the graph's inputs first.
+  Lowering(Lowering& around, const Graph& graph);
 
   const Graph& graph;
   const Target& target;
@@ -68,10 +71,36 @@ class Lowering {
   /// A constant made at build time, e.g. packed; 64-byte aligned, 64 bytes of readable slack.
   BufferId weight(std::shared_ptr<const std::vector<std::byte>> bytes);
   /// Memory of this call alone (or of several: it lives from its first to its last use).
-  BufferId temporary(const Dim& bytes);
+  BufferId temporary(const Dim& bytes, DType dtype = DType::kU8);
   /// Makes `out` the memory of `in` from `byte_offset` on (Reshape; Slice of leading dimensions). Call before
   /// buffer(out).
   void alias(ValueId out, ValueId in, const Dim& byte_offset = 0);
+
+  // --- graphs that a node holds
+  /// `v` lives in `memory`, whatever made it. Call before buffer(v).
+  void bind(ValueId v, BufferId memory);
+  /// Input `v` of this graph is `given` of the graph around: symbols that are whole dimensions of `v` stand for the
+  /// dimensions given to it, but for those in `except`.
+  void bind_sizes(ValueId v, const Lowering& around, ValueId given, const std::set<size_t>& except = {});
+  /// `d` of another graph's lowering in the terms of this one.
+  Dim size_of(const Lowering& other, const Dim& d);
+  /// Whether `d` and dimension `e` of `other` are the same expression of the plan.
+  [[nodiscard]] bool same_size(const Dim& d, const Lowering& other, const Dim& e) const;
+  /// Whether `symbol` is one that an instruction sets, not a size of an input or of the graph around.
+  [[nodiscard]] bool sets(const std::string& symbol) const;
+  /// The memory that `b` is part of.
+  [[nodiscard]] BufferId root(BufferId b) const;
+  /// Whether a kernel can grow `b`.
+  [[nodiscard]] bool can_grow(BufferId b) const;
+  /// Appends a jump to be landed later (or to an instruction that is there already) and returns its index.
+  int32_t jump(const Node& node, int32_t target = kNone);
+  int32_t jump_if_false(const Node& node, BufferId condition);
+  /// The next instruction: where a jump may lead.
+  [[nodiscard]] int32_t position() const;
+  /// Makes the jump lead to the next instruction.
+  void land(int32_t jump);
+  /// Lowers every node of the graph; those that cannot be are collected.
+  Status lower_nodes();
 
   /// Emits a kernel now; equal code is shared. `scalars`: symbolic dimensions it receives. Name: a few letters for
   /// profiles.
@@ -104,7 +133,9 @@ class Lowering {
   Result<Plan> finish(std::vector<Kernel>& kernels);  ///< plan without code offsets; kernels by id
  private:
   struct Impl;
+  struct Scope;
   std::shared_ptr<Impl> impl_;
+  std::shared_ptr<Scope> scope_;
 };
 
 /// The epilogue of an anchor (Node::epilogue) seen as a function of the output's coordinates. Every output is addressed

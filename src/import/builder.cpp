@@ -73,7 +73,7 @@ const Tensor* Builder::constant_of(ValueId v) const {
 }
 
 std::optional<std::vector<ValueId>> Builder::fold(const Op& op, const std::vector<ValueId>& inputs) {
-  if (!op.pure()) return std::nullopt;
+  if (!op.foldable()) return std::nullopt;
   // Dequantized weights are what integer arithmetic is found from.
   if (dynamic_cast<const ops::Dequantize*>(&op) && !inputs.empty() && !product(shape(inputs[0])).equals(1))
     return std::nullopt;

@@ -27,6 +27,7 @@ class Builder {
 
   /// Nodes added from now on carry this name; forgets an earlier error.
   void begin_node(std::string name);
+  [[nodiscard]] const std::string& node_name() const { return node_name_; }
   [[nodiscard]] const Status& status() const { return status_; }
   [[nodiscard]] bool ok() const { return status_.has_value(); }
   void set_error(Error e);

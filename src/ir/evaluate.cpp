@@ -14,6 +14,16 @@ Result<std::vector<Tensor>> evaluate_node(const Node& node, std::span<const Tens
 }
 
 Result<std::vector<Tensor>> evaluate_graph(const Graph& graph, const std::map<std::string, Tensor>& inputs) {
+  std::vector<Tensor> ordered;
+  for (const ValueId v : graph.inputs) {
+    const auto it = inputs.find(graph.value(v).name);
+    if (it == inputs.end()) return fail(Code::kUsage, "input \"" + graph.value(v).name + "\" is missing");
+    ordered.push_back(it->second);
+  }
+  return evaluate_subgraph(graph, ordered);
+}
+
+Result<std::vector<Tensor>> evaluate_subgraph(const Graph& graph, std::span<const Tensor> inputs) {
   std::vector<Tensor> values(graph.value_count());
   std::vector<size_t> uses(graph.value_count(), 0);
   for (size_t i = 0; i < values.size(); ++i) {
@@ -21,11 +31,8 @@ Result<std::vector<Tensor>> evaluate_graph(const Graph& graph, const std::map<st
     uses[i] = v.users.size();
     if (v.constant) values[i] = *v.constant;
   }
-  for (const ValueId v : graph.inputs) {
-    const auto it = inputs.find(graph.value(v).name);
-    if (it == inputs.end()) return fail(Code::kUsage, "input \"" + graph.value(v).name + "\" is missing");
-    values[static_cast<size_t>(v)] = it->second;
-  }
+  if (inputs.size() != graph.inputs.size()) return fail(Code::kUsage, "another number of inputs than the graph has");
+  for (size_t i = 0; i < inputs.size(); ++i) values[static_cast<size_t>(graph.inputs[i])] = inputs[i];
   for (const ValueId v : graph.outputs) ++uses[static_cast<size_t>(v)];
   for (const NodeId id : graph.order()) {
     const Node& n = graph.node(id);

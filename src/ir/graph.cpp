@@ -152,6 +152,57 @@ void Graph::take_output(NodeId id, ValueId v) {
   value(v).producer = id;
 }
 
+std::unique_ptr<Graph> Graph::nested() const {
+  auto g = std::make_unique<Graph>();
+  g->symbols = symbols;
+  g->next_symbol_ = next_symbol_;
+  return g;
+}
+
+void Graph::substitute(const std::map<std::string, Dim>& sizes) {
+  for (Value& v : values_) {
+    for (Dim& d : v.shape) d = d.substitute(sizes);
+    if (v.content)
+      for (Dim& d : *v.content) d = d.substitute(sizes);
+  }
+  for (Node& n : nodes_) {
+    if (!n.alive() || n.op->subgraphs().empty()) continue;
+    std::vector<std::shared_ptr<Graph>> graphs;
+    for (const SubGraph& s : n.op->subgraphs()) {
+      graphs.push_back(std::make_shared<Graph>(*s.graph));
+      graphs.back()->substitute(sizes);
+    }
+    n.op = with_subgraphs(*n.op, std::move(graphs));
+  }
+}
+
+Result<std::vector<ValueId>> Graph::inline_graph(const Graph& inner, std::span<const ValueId> args,
+                                                 const std::string& node_name) {
+  std::vector<ValueId> here(inner.value_count(), kNoId);
+  for (size_t i = 0; i < inner.inputs.size(); ++i) here[static_cast<size_t>(inner.inputs[i])] = args[i];
+  const auto mapped = [&](ValueId v) {
+    if (v == kNoId) return kNoId;
+    ValueId& to = here[static_cast<size_t>(v)];
+    if (to == kNoId && inner.value(v).constant) to = add_constant({}, *inner.value(v).constant);
+    return to;
+  };
+  for (const NodeId id : inner.order()) {
+    const Node& n = inner.node(id);
+    std::vector<ValueId> in;
+    for (int i = 0; i < n.anchor_inputs; ++i) in.push_back(mapped(n.inputs[static_cast<size_t>(i)]));
+    LATHE_TRY(const NodeId added, add_node(n.op, std::move(in), {}, n.name.empty() ? node_name : n.name));
+    for (size_t i = static_cast<size_t>(n.anchor_inputs); i < n.inputs.size(); ++i)
+      append_input(added, mapped(n.inputs[i]));
+    Node& copy = node(added);
+    copy.epilogue = n.epilogue;
+    if (!n.epilogue.empty()) value(copy.outputs[0]).dtype = inner.value(n.outputs[0]).dtype;
+    for (size_t i = 0; i < n.outputs.size(); ++i) here[static_cast<size_t>(n.outputs[i])] = copy.outputs[i];
+  }
+  std::vector<ValueId> results;
+  for (const ValueId v : inner.outputs) results.push_back(mapped(v));
+  return results;
+}
+
 Status Graph::reinfer(NodeId id) {
   const Node& n = node(id);
   const auto all = infos(n.inputs);
@@ -208,7 +259,7 @@ std::string Graph::fresh_name() { return "%" + std::to_string(next_name_++); }
 
 Dim Graph::fresh_symbol(std::string_view stem) {
   std::string s;
-  do s = std::string(stem) + "_" + std::to_string(next_symbol_++);
+  do s = std::string(stem) + "_" + std::to_string((*next_symbol_)++);
   while (symbols.contains(s));
   symbols.try_emplace(s);
   return Dim::symbol(s);

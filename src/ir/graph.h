@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <optional>
@@ -51,6 +52,9 @@ struct SymbolRange {
 /// and producers consistent. Ids are stable; removed nodes stay as empty slots.
 class Graph {
  public:
+  /// An empty graph for an operator of this one to hold: knows its symbols, and neither makes up a name for a symbol
+  /// that the other has.
+  [[nodiscard]] std::unique_ptr<Graph> nested() const;
   ValueId add_input(std::string name, DType dtype, Shape shape);
   ValueId add_constant(std::string name, Tensor t);
   /// Adds a node, infers its outputs (names: `output_names`, or made up where empty) and returns its id. The error
@@ -72,6 +76,11 @@ class Graph {
   int remove_dead();
   /// Moves output slot 0 of `node` to `value` (which loses its old producer): fusing a consumer into its anchor.
   void take_output(NodeId node, ValueId value);
+  /// Adds what `inner` computes, its inputs being the values `args`; returns its outputs.
+  Result<std::vector<ValueId>> inline_graph(const Graph& inner, std::span<const ValueId> args,
+                                            const std::string& node_name);
+  /// Puts what symbols stand for in their place, in the graphs that nodes hold too.
+  void substitute(const std::map<std::string, Dim>& sizes);
   /// Runs the node's shape rule again after its operator or inputs changed.
   Status reinfer(NodeId node);
 
@@ -88,7 +97,10 @@ class Graph {
   [[nodiscard]] std::vector<NodeId> order() const;
   /// A name starting with '%' that no value has.
   std::string fresh_name();
+  /// A symbol that neither this graph nor those it holds or is held by have.
   Dim fresh_symbol(std::string_view stem);
+  /// Symbols made up from now on have numbers from `n` on.
+  void reserve_symbols(int64_t n) { *next_symbol_ = std::max(*next_symbol_, n); }
 
   std::vector<ValueId> inputs, outputs;
   std::vector<std::string> output_names;  ///< the model's names of the outputs, whatever values are called inside
@@ -99,7 +111,8 @@ class Graph {
   ValueId add_value(std::string name);
   std::vector<Value> values_;
   std::vector<Node> nodes_;
-  int64_t next_name_ = 0, next_symbol_ = 0;
+  int64_t next_name_ = 0;
+  std::shared_ptr<int64_t> next_symbol_ = std::make_shared<int64_t>(0);  ///< shared with nested graphs
 };
 
 /// The text form: what `--text` dumps, rule tests and bug reports use.

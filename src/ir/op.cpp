@@ -75,6 +75,39 @@ std::string attrs_str(const Op& op) {
   return p.text;
 }
 
+namespace {
+
+/// Puts graphs into the attributes that hold one.
+class GraphSetter final : public AttrVisitor {
+ public:
+  explicit GraphSetter(std::vector<std::shared_ptr<Graph>> graphs) : graphs_(std::move(graphs)) {}
+  void attr(const char*, int64_t&) override {}
+  void attr(const char*, double&) override {}
+  void attr(const char*, bool&) override {}
+  void attr(const char*, std::string&) override {}
+  void attr(const char*, std::vector<int64_t>&) override {}
+  void attr(const char*, std::vector<double>&) override {}
+  void attr(const char*, std::vector<std::string>&) override {}
+  void attr(const char*, DType&) override {}
+  void attr(const char*, Program&) override {}
+  void attr(const char*, std::shared_ptr<Graph>& v) override {
+    if (next_ < graphs_.size()) v = graphs_[next_++];
+  }
+
+ private:
+  std::vector<std::shared_ptr<Graph>> graphs_;
+  size_t next_ = 0;
+};
+
+}  // namespace
+
+std::shared_ptr<const Op> with_subgraphs(const Op& op, std::vector<std::shared_ptr<Graph>> graphs) {
+  std::unique_ptr<Op> copy = op.clone();
+  GraphSetter setter(std::move(graphs));
+  copy->visit(setter);
+  return copy;
+}
+
 bool same_op(const Op& a, const Op& b) { return a.name() == b.name() && attrs_str(a) == attrs_str(b); }
 
 }  // namespace lathe

@@ -53,6 +53,13 @@ class AttrVisitor {
 /// Names a fresh symbol for a data-dependent dimension ("nonzero_0"); unique in the graph.
 using FreshSymbol = std::function<Dim(std::string_view stem)>;
 
+/// A graph that an operator holds: a branch or the body of a loop. Its input k has the type of the node's input
+/// `first + k` (captured values are inputs like any other).
+struct SubGraph {
+  std::shared_ptr<const Graph> graph;
+  size_t first = 0;
+};
+
 /// An operator with its attributes: owns all that is known of it but its kernels. Immutable once in a graph; shared.
 /// Inputs that are optional and absent have dtype kUndefined.
 class Op {
@@ -71,6 +78,10 @@ class Op {
   [[nodiscard]] virtual double flops(std::span<const ValueInfo> inputs, std::span<const ValueInfo> outputs) const;
   /// True for operators without state or randomness; only pure ones are folded, merged or removed.
   [[nodiscard]] virtual bool pure() const { return true; }
+  /// Whether a result of constants may be computed at build time.
+  [[nodiscard]] virtual bool foldable() const { return pure(); }
+  /// The graphs among its attributes, in the order of visit().
+  [[nodiscard]] virtual std::vector<SubGraph> subgraphs() const { return {}; }
   /// For elementwise operators: their program for inputs of these dtypes; else empty.
   [[nodiscard]] virtual std::optional<Program> program(std::span<const DType>) const { return std::nullopt; }
 };
@@ -101,5 +112,7 @@ const OpInfo* find_op(std::string_view name);
 /// "axis=1, keepdims=true": every attribute, in the order of visit(); also serves as hash key.
 std::string attrs_str(const Op& op);
 bool same_op(const Op& a, const Op& b);
+/// `op` with other graphs in place of those of subgraphs(), in their order.
+std::shared_ptr<const Op> with_subgraphs(const Op& op, std::vector<std::shared_ptr<Graph>> graphs);
 
 }  // namespace lathe

@@ -12,7 +12,8 @@ constexpr int kMaxNesting = 16;
 constexpr int64_t kMaxElements = int64_t{1} << 32;  // of a constant given by its hash
 constexpr int64_t kMaxMadeUp = 10'000'000;
 
-Result<std::unique_ptr<Graph>> parse_nested(std::string_view text, int depth);
+/// `around`: the graph whose operator holds the parsed one; null for the outermost.
+Result<std::unique_ptr<Graph>> parse_nested(std::string_view text, int depth, const Graph* around);
 
 /// Characters of one text, read from the front.
 class Cursor {
@@ -110,8 +111,8 @@ class Cursor {
 /// Fills an operator's attributes from their texts.
 class AttrReader final : public AttrVisitor {
  public:
-  AttrReader(std::map<std::string, std::string_view, std::less<>> texts, int depth)
-      : texts_(std::move(texts)), depth_(depth) {}
+  AttrReader(std::map<std::string, std::string_view, std::less<>> texts, int depth, const Graph& around)
+      : texts_(std::move(texts)), depth_(depth), around_(around) {}
 
   void attr(const char* n, int64_t& v) override { number(n, v); }
   void attr(const char* n, double& v) override { number(n, v); }
@@ -153,7 +154,7 @@ class AttrReader final : public AttrVisitor {
   }
   void attr(const char* n, std::shared_ptr<Graph>& v) override {
     braced(n, [&](std::string_view inner) -> Status {
-      LATHE_TRY(v, parse_nested(inner, depth_ + 1));
+      LATHE_TRY(v, parse_nested(inner, depth_ + 1, &around_));
       return {};
     });
   }
@@ -208,6 +209,7 @@ class AttrReader final : public AttrVisitor {
 
   std::map<std::string, std::string_view, std::less<>> texts_;
   int depth_;
+  const Graph& around_;
   Status status_;
 };
 
@@ -219,7 +221,8 @@ struct Declared {
 
 class Parser {
  public:
-  Parser(std::string_view text, int depth) : in_(text), depth_(depth), graph_(std::make_unique<Graph>()) {}
+  Parser(std::string_view text, int depth, const Graph* around)
+      : in_(text), depth_(depth), graph_(around ? around->nested() : std::make_unique<Graph>()) {}
 
   Result<std::unique_ptr<Graph>> run() {
     while (!in_.at_end()) LATHE_CHECK(statement());
@@ -249,6 +252,11 @@ class Parser {
     LATHE_TRY(range.opt, in_.number<int64_t>());
     LATHE_TRY(range.max, in_.number<int64_t>());
     graph_->symbols[name] = range;
+    // Symbols made up from now on, in nested graphs too, differ from this one.
+    int64_t number = -1;
+    const char* const end = name.data() + name.size();
+    if (std::from_chars(name.data() + name.rfind('_') + 1, end, number).ptr == end && number < kMaxMadeUp)
+      graph_->reserve_symbols(number + 1);
     return {};
   }
 
@@ -377,7 +385,7 @@ class Parser {
       }
     }
     auto op = info.make();
-    AttrReader reader(std::move(texts), depth_);
+    AttrReader reader(std::move(texts), depth_, *graph_);
     op->visit(reader);
     if (const Status s = reader.finish(); !s) return in_.error("[" + std::string(info.name) + "] " + s.error().message);
     return std::shared_ptr<const Op>(std::move(op));
@@ -439,13 +447,13 @@ class Parser {
   int64_t last_made_up_ = -1;
 };
 
-Result<std::unique_ptr<Graph>> parse_nested(std::string_view text, int depth) {
+Result<std::unique_ptr<Graph>> parse_nested(std::string_view text, int depth, const Graph* around) {
   if (depth > kMaxNesting) return fail(Code::kDamaged, "graphs are nested too deeply");
-  return Parser(text, depth).run();
+  return Parser(text, depth, around).run();
 }
 
 }  // namespace
 
-Result<std::unique_ptr<Graph>> parse_graph(std::string_view text) { return parse_nested(text, 0); }
+Result<std::unique_ptr<Graph>> parse_graph(std::string_view text) { return parse_nested(text, 0, nullptr); }
 
 }  // namespace lathe

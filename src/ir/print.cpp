@@ -66,9 +66,13 @@ std::string node_text(const Graph& graph, const Node& n) {
 
 std::string print(const Graph& graph) {
   std::string s = "graph " + text::quoted(graph.name) + "\n";
+  std::set<std::string> used;
+  for (size_t i = 0; i < graph.value_count(); ++i)
+    for (const Dim& d : graph.value(static_cast<ValueId>(i)).shape) d.collect_symbols(used);
   for (const auto& [name, range] : graph.symbols)
-    s += "symbol " + text::name_text(name) + " = " + std::to_string(range.min) + " " + std::to_string(range.opt) + " " +
-         std::to_string(range.max) + "\n";
+    if (used.contains(name))
+      s += "symbol " + text::name_text(name) + " = " + std::to_string(range.min) + " " + std::to_string(range.opt) +
+           " " + std::to_string(range.max) + "\n";
   for (const ValueId v : graph.inputs) s += "input " + typed(graph.value(v)) + "\n";
   for (size_t i = 0; i < graph.value_count(); ++i) {
     const Value& v = graph.value(static_cast<ValueId>(i));

@@ -92,6 +92,12 @@ Status check_node(const Graph& g, NodeId id) {
       return broken(node_text(g, id) + " does not produce its output \"" + g.value(v).name + "\"");
   LATHE_CHECK(check_epilogue(g, id));
 
+  for (const SubGraph& s : n.op->subgraphs()) {
+    if (!s.graph) return broken(node_text(g, id) + " lacks one of its graphs");
+    if (const Status inner = verify(*s.graph); !inner)
+      return broken(node_text(g, id) + " holds a broken graph: " + inner.error().message);
+  }
+
   const auto infos = g.infos(n.inputs);
   int made_up = 0;
   const auto inferred = n.op->infer(std::span(infos).first(static_cast<size_t>(n.anchor_inputs)),

@@ -63,7 +63,7 @@ Result<int> common_subexpressions(Graph& g, const PassOptions&) {
   std::unordered_map<std::string, NodeId> seen;
   for (const NodeId id : g.order()) {
     const Node& n = g.node(id);
-    if (!n.op->pure()) continue;
+    if (!n.op->pure() || !n.op->subgraphs().empty()) continue;
     std::string key = std::string(n.op->name()) + "{" + attrs_str(*n.op) + "}" + n.epilogue.str();
     for (const ValueId v : n.inputs) key += "," + std::to_string(v);
     const auto [it, fresh] = seen.emplace(std::move(key), id);

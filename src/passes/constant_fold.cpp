@@ -52,7 +52,7 @@ Result<int> fold_all(Graph& g, bool dequantized) {
     bool constant = true;
     for (const ValueId v : n.inputs) constant = constant && (v == kNoId || g.value(v).constant);
     const auto outputs = n.outputs;
-    if (constant && small_enough(g, n)) {
+    if (constant && n.op->foldable() && small_enough(g, n)) {
       std::vector<Tensor> in;
       for (const ValueId v : n.inputs) in.push_back(v == kNoId ? Tensor() : *g.value(v).constant);
       if (auto out = evaluate_node(n, in)) {

@@ -41,6 +41,10 @@ Result<int> constant_fold_early(Graph& g, const PassOptions& options);
 Result<int> integer_arithmetic(Graph& g, const PassOptions& options);
 /// Infers shapes and contents again in order, so that what became known spreads.
 Result<int> shape_refine(Graph& g, const PassOptions& options);
+/// Graphs that nodes hold: constants and known sizes move in, an If of known condition is replaced by its branch.
+Result<int> specialize_subgraphs(Graph& g, const PassOptions& options);
+/// Runs the whole pipeline on the graphs that nodes hold.
+Result<int> optimize_subgraphs(Graph& g, const PassOptions& options);
 /// Merges equal constants and equal nodes of equal inputs.
 Result<int> common_subexpressions(Graph& g, const PassOptions& options);
 /// Removes what no output needs.

@@ -18,6 +18,19 @@ std::shared_ptr<const Op> cast_to(DType t) {
   return op;
 }
 
+Status widen_results(Graph& g, NodeId n) {
+  const std::vector<ValueId> outputs = g.node(n).outputs;
+  for (const ValueId v : outputs) {
+    const std::vector<NodeId> users = g.value(v).users;
+    if (!half(g.value(v).dtype) || users.empty()) continue;
+    LATHE_TRY(const ValueId wide, g.add(cast_to(DType::kF32), {v}, g.node(n).name));
+    for (const NodeId u : users)
+      for (size_t slot = 0; slot < g.node(u).inputs.size(); ++slot)
+        if (g.node(u).inputs[slot] == v) g.set_input(u, slot, wide);
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<int> widen_half(Graph& g, const PassOptions&) {
@@ -49,7 +62,18 @@ Result<int> widen_half(Graph& g, const PassOptions&) {
       ++changes;
       any = true;
     }
+    // A graph that a node holds keeps its types outside and is widened by itself.
+    for (const SubGraph& s : g.node(n).op->subgraphs()) {
+      for (size_t i = 0; i < s.graph->inputs.size(); ++i) {
+        const ValueId v = g.node(n).inputs[s.first + i];
+        const DType wanted = s.graph->value(s.graph->inputs[i]).dtype;
+        if (v == kNoId || g.value(v).dtype == wanted || !half(wanted)) continue;
+        LATHE_TRY(const ValueId narrow, g.add(cast_to(wanted), {v}, g.node(n).name));
+        g.set_input(n, s.first + i, narrow);
+      }
+    }
     if (any) LATHE_CHECK(g.reinfer(n));
+    if (!g.node(n).op->subgraphs().empty()) LATHE_CHECK(widen_results(g, n));
   }
   for (size_t i = 0; i < g.outputs.size(); ++i) {
     if (g.value(g.outputs[i]).dtype == output_types[i]) continue;

@@ -138,13 +138,34 @@ Status Session::define(int32_t at) {
   return refresh(dependents_[idx(steps_[idx(at)].changes)]);
 }
 
+/// Why instruction `at` cannot run.
+std::unexpected<Error> Session::not_ready(int32_t at) const {
+  const Plan& plan = engine_->plan();
+  const PlanInstr& i = plan.instrs[idx(at)];
+  std::vector<ExprId> needed = i.scalars;
+  needed.push_back(i.tasks);
+  for (const BufferId b : i.buffers)
+    if (b != kNone) needed.insert(needed.end(), {buffer(b).bytes, buffer(b).offset});
+  Sizes sizes = sizes_;
+  for (size_t e = 0; e < plan.exprs.size(); ++e)
+    if (auto s = size_evaluate(plan, static_cast<ExprId>(e), symbols_, sizes); !s) {
+      if (std::find(needed.begin(), needed.end(), static_cast<ExprId>(e)) != needed.end())
+        return node_error(at, Code::kUsage, s.error().message.c_str());
+      sizes.known[e] = 0;
+    }
+  for (const ExprId e : needed)
+    if (e != kNone && sizes.known[idx(e)] && sizes.value[idx(e)] < 0)
+      return node_error(at, Code::kUsage, ("the size " + size_format(plan, e) + " is negative").c_str());
+  return node_error(at, Code::kDamaged, "it runs before the sizes it needs are known");
+}
+
 Status Session::execute() {
   const auto count = static_cast<int32_t>(steps_.size());
   std::optional<Team> team;  // claimed by the first instruction that is worth it
   Call c{.session = this, .error = {}};
   for (int32_t at = 0; at < count;) {
     const Step& step = steps_[idx(at)];
-    if (!step.ready) return node_error(at, Code::kDamaged, "it runs before the sizes it needs are known");
+    if (!step.ready) return not_ready(at);
     if (step.kind != PlanInstr::Kind::kKernel) {
       const bool go_on = step.kind == PlanInstr::Kind::kJumpIfFalse && *static_cast<const uint8_t*>(step.bufs[0]) != 0;
       at = go_on ? at + 1 : step.target;

@@ -116,6 +116,7 @@ class Session {
   Status refresh(const Dependents& d);
   Status execute();
   Status define(int32_t at);
+  [[nodiscard]] std::unexpected<Error> not_ready(int32_t at) const;
   [[nodiscard]] std::unexpected<Error> node_error(int32_t at, Code code, const char* what) const;
   static void run_tasks(void* context, int64_t lane, int64_t begin, int64_t end);
   static void* grow(const LatheKernelContext* context, int64_t buffer, int64_t bytes);

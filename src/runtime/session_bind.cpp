@@ -237,8 +237,7 @@ Status Session::place_arena() {
   for (size_t i = 0; i < plan.buffers.size(); ++i) {
     const PlanBuffer& b = plan.buffers[i];
     if (b.place != Place::kArena || !sizes_.known[idx(b.bytes)]) continue;
-    const int64_t bytes = sizes_.value[idx(b.bytes)];
-    if (bytes < 0) return fail(Code::kDamaged, "damaged plan: buffer " + std::to_string(i) + " has a negative size");
+    const int64_t bytes = std::max<int64_t>(sizes_.value[idx(b.bytes)], 0);  // negative: of a branch not taken
     if (b.offset == kNone) {
       items.push_back({bytes, std::max<int32_t>(b.align, 64), b.first, b.last});
       ids.push_back(static_cast<BufferId>(i));
@@ -297,8 +296,10 @@ Status Session::place(BufferId id) {
   const int64_t bytes = sized ? sizes_.value[idx(b.bytes)] : 0;
   const bool at_known = b.offset != kNone && sizes_.known[idx(b.offset)];
   const int64_t offset = at_known ? sizes_.value[idx(b.offset)] : 0;
-  if (bytes < 0 || offset < 0)
-    return fail(Code::kDamaged, "damaged plan: buffer " + std::to_string(id) + " has a negative size or offset");
+  if (bytes < 0 || offset < 0) {  // of a branch that these shapes do not take, or an error when it runs
+    s.at = nullptr;
+    return {};
+  }
   const auto part_of = [&](std::byte* base, int64_t whole) -> Status {
     if (bytes > whole || offset > whole - bytes)
       return fail(Code::kDamaged, "damaged plan: buffer " + std::to_string(id) + " exceeds the memory it is part of");
@@ -373,14 +374,15 @@ Status Session::fill(int32_t at) {
   if (i.kind != PlanInstr::Kind::kKernel) return {};
   step.tasks = value(i.tasks);
   step.parallel = !i.serial && step.tasks > 1 && threads_ > 1 && step.changes < 0;
-  if (step.ready && step.tasks < 0)
-    return fail(Code::kDamaged, "damaged plan: instruction " + std::to_string(at) + " has a negative task count");
+  step.ready = step.ready && step.tasks >= 0;
   if (i.scratch != kNone && value(i.scratch) > scratch_stride_ - kSlack && step.ready) return allocate_scratch();
   return {};
 }
 
 Status Session::refresh(const Dependents& d) {
-  for (ExprId e : d.exprs) LATHE_CHECK(size_evaluate(engine_->plan(), e, symbols_, sizes_));
+  // A size that cannot be computed is an error of the instruction that needs it, if that runs.
+  for (ExprId e : d.exprs)
+    if (!size_evaluate(engine_->plan(), e, symbols_, sizes_)) sizes_.known[idx(e)] = 0;
   for (BufferId b : d.buffers) LATHE_CHECK(place(b));
   for (int32_t s : d.steps) LATHE_CHECK(fill(s));
   return {};

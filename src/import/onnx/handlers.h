@@ -137,5 +137,7 @@ Result<Values> upsample(Node& n);
 Result<Values> recurrent(Node& n);
 // control.cpp
 Result<Values> branch(Node& n);
+Result<Values> loop(Node& n);
+Result<Values> scan(Node& n);
 
 }  // namespace lathe::onnx

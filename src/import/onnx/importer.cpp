@@ -79,12 +79,9 @@ std::vector<size_t> sorted(const std::vector<proto::Node>& nodes) {
 }  // namespace
 
 Importer::Importer(const proto::Model& model, TensorReader reader, const ImportOptions& options, std::string path)
-    : model_(model),
-      reader_(std::move(reader)),
-      options_(options),
-      path_(std::move(path)),
-      graph_(std::make_unique<Graph>()),
-      builder_(*graph_, options.max_tensor_bytes) {}
+    : model_(model), reader_(std::move(reader)), options_(options), path_(std::move(path)) {
+  levels_.push_back(level(std::make_unique<Graph>()));
+}
 
 Error Importer::located(Error e) const {
   e.message = path_ + ": " + e.message;
@@ -114,17 +111,21 @@ Status Importer::check_opsets() {
   return {};
 }
 
-Importer::Binding* Importer::find(std::string_view name) {
+Importer::Binding* Importer::find(std::string_view name, size_t* level) {
   for (auto s = scopes_.rbegin(); s != scopes_.rend(); ++s) {
     const auto it = s->names.find(name);
-    if (it != s->names.end()) return &it->second;
+    if (it != s->names.end()) {
+      if (level) *level = s->level;
+      return &it->second;
+    }
     if (!s->opsets.empty() && s != std::prev(scopes_.rend())) return nullptr;  // a function sees only its own names
   }
   return nullptr;
 }
 
 Result<ValueId> Importer::lookup(std::string_view name) {
-  Binding* found = find(name);
+  size_t level = 0;
+  Binding* found = find(name, &level);
   if (!found) {
     const bool later = scopes_.back().later.contains(name);
     return fail(Code::kDamaged, later ? "input " + quote(name) + " is computed from itself: the nodes form a cycle"
@@ -133,10 +134,10 @@ Result<ValueId> Importer::lookup(std::string_view name) {
   if (found->value == kNoId && found->initializer) {
     auto t = reader_.read(*found->initializer);
     if (!t) return std::unexpected(t.error());
-    found->value = graph_->add_constant({}, *std::move(t));
-    name_value(found->value, name);
+    found->value = levels_[level].graph->add_constant({}, *std::move(t));
+    if (level + 1 == levels_.size()) name_value(found->value, name);
   }
-  return found->value;
+  return found->value == kNoId ? kNoId : capture(found->value, level);
 }
 
 Status Importer::bind(std::string_view name, Binding binding) {
@@ -146,7 +147,7 @@ Status Importer::bind(std::string_view name, Binding binding) {
 }
 
 void Importer::name_value(ValueId v, std::string_view name) {
-  Value& value = graph_->value(v);
+  Value& value = graph().value(v);
   if (name.empty() || value.name[0] != '%' || name[0] == '%') return;
   std::string s(name);
   if (used_names_.insert(s).second) value.name = std::move(s);
@@ -167,7 +168,7 @@ Status Importer::add_input(const proto::ValueInfo& v) {
         (v.has_shape && fixed->second.dims().size() != v.dims.size()))
       return fail(Code::kUsage, what + ": the given value has another type or rank than the model's input");
     used_names_.insert(name);
-    return bind(v.name, {graph_->add_constant(name, fixed->second)});
+    return bind(v.name, {graph().add_constant(name, fixed->second)});
   }
   const auto given = options_.shapes.find(name);
   if (!v.has_shape && given == options_.shapes.end())
@@ -181,7 +182,7 @@ Status Importer::add_input(const proto::ValueInfo& v) {
     if (dim.value >= 0)
       shape.emplace_back(dim.value);
     else
-      shape.push_back(dim.param.empty() ? graph_->fresh_symbol(symbol_for(name) + "_dim" + std::to_string(d))
+      shape.push_back(dim.param.empty() ? graph().fresh_symbol(symbol_for(name) + "_dim" + std::to_string(d))
                                         : Dim::symbol(symbol_for(dim.param)));
   }
   for (Dim& d : shape) d = d.substitute(fixed_symbols_);
@@ -199,13 +200,13 @@ Status Importer::add_input(const proto::ValueInfo& v) {
   if (dims && !importer::checked_bytes(static_cast<DType>(v.elem_type), *dims, options_.max_tensor_bytes))
     return fail(Code::kDamaged, what + ": shape " + shape_str(shape) + " gives an impossible size");
   used_names_.insert(name);
-  return bind(v.name, {graph_->add_input(name, static_cast<DType>(v.elem_type), std::move(shape))});
+  return bind(v.name, {graph().add_input(name, static_cast<DType>(v.elem_type), std::move(shape))});
 }
 
 Result<std::unique_ptr<Graph>> Importer::run() {
   scopes_.emplace_back();
   const proto::Graph& g = model_.graph;
-  graph_->name = g.name;
+  graph().name = g.name;
   if (auto ok = check_opsets(); !ok) return std::unexpected(located(ok.error()));
   std::unordered_set<std::string_view> initialized;
   for (const auto& t : g.initializers) initialized.insert(t.name);
@@ -247,22 +248,22 @@ Result<std::unique_ptr<Graph>> Importer::run() {
       if (!seen.insert(v.name).second) return fail(Code::kDamaged, "output " + quote(v.name) + " is listed twice");
       auto value = lookup(v.name);
       if (!value) return fail(Code::kDamaged, "output " + quote(v.name) + " is not computed by any node");
-      graph_->outputs.push_back(*value);
-      graph_->output_names.emplace_back(v.name);
+      graph().outputs.push_back(*value);
+      graph().output_names.emplace_back(v.name);
     }
     return {};
   };
   if (auto ok = fill(); !ok) return std::unexpected(located(ok.error()));
-  graph_->remove_dead();
+  graph().remove_dead();
   drop_unused_constants();
-  return std::move(graph_);
+  return std::move(levels_.front().graph);
 }
 
 // Weights that were transposed or folded leave their first form behind.
 void Importer::drop_unused_constants() {
-  for (size_t i = 0; i < graph_->value_count(); ++i) {
-    Value& v = graph_->value(static_cast<ValueId>(i));
-    if (v.constant && v.users.empty() && !graph_->is_output(static_cast<ValueId>(i))) v.constant.reset();
+  for (size_t i = 0; i < graph().value_count(); ++i) {
+    Value& v = graph().value(static_cast<ValueId>(i));
+    if (v.constant && v.users.empty() && !graph().is_output(static_cast<ValueId>(i))) v.constant.reset();
   }
 }
 
@@ -274,8 +275,7 @@ Status Importer::import_nodes(const std::vector<proto::Node>& nodes) {
     for (const auto o : n.outputs) scopes_.back().later.insert(o);
   for (const size_t i : sorted(nodes)) {
     const auto& n = nodes[i];
-    if (graph_->node_count() > kMaxNodes)
-      return fail(Code::kUnsupported, "more than " + std::to_string(kMaxNodes) + " nodes");
+    if (++imported_ > kMaxNodes) return fail(Code::kUnsupported, "more than " + std::to_string(kMaxNodes) + " nodes");
     const std::string label = !n.name.empty()      ? quote(n.name)
                               : !n.outputs.empty() ? "that computes " + quote(n.outputs[0])
                                                    : "number " + std::to_string(i);
@@ -318,7 +318,7 @@ Status Importer::import_node(const proto::Node& n, const std::string& label) {
                            (known ? ": the model does not import this operator set" : ""));
     failed = true;
   } else if (!failed) {
-    builder_.begin_node(n.name.empty() && !n.outputs.empty() ? std::string(n.outputs[0]) : std::string(n.name));
+    builder().begin_node(n.name.empty() && !n.outputs.empty() ? std::string(n.outputs[0]) : std::string(n.name));
     auto r = translate(n, std::move(inputs));
     if (!r) {
       Error e = std::move(r).error();
@@ -364,7 +364,7 @@ Result<Values> Importer::translate(const proto::Node& n, Values inputs) {
       return fail(Code::kDamaged,
                   "attribute " + quote(a.name) + " refers to a function's attribute outside a function");
   const Row* row = find_row(n.domain, n.op_type);
-  Node node(n, row->name, opset(n.domain), std::move(inputs), builder_, *this);
+  Node node(n, row->name, opset(n.domain), std::move(inputs), builder(), *this);
   return row->handler(node);
 }
 
@@ -401,6 +401,7 @@ Result<Values> Importer::call_function(const proto::Function& f, const proto::No
     }
     n.attributes = std::move(bound);
   }
+  scope.level = levels_.size() - 1;
   scopes_.push_back(std::move(scope));
   const size_t before = unsupported_.size();
   auto ok = import_nodes(body);
@@ -417,26 +418,6 @@ Result<Values> Importer::call_function(const proto::Function& f, const proto::No
   scopes_.pop_back();
   if (!ok) return std::unexpected(ok.error());
   if (unsupported_.size() != before) return fail(Code::kUnsupported, {});  // already listed
-  return outputs;
-}
-
-Result<Values> Importer::inline_graph(const proto::Graph& g) {
-  scopes_.emplace_back();
-  const size_t before = unsupported_.size();
-  Values outputs;
-  const auto fill = [&]() -> Status {
-    for (const auto& t : g.initializers) LATHE_CHECK(bind(t.name, {kNoId, &t}));
-    LATHE_CHECK(import_nodes(g.nodes));
-    if (unsupported_.size() != before) return fail(Code::kUnsupported, {});
-    for (const auto& v : g.outputs) {
-      LATHE_TRY(outputs.emplace_back(), lookup(v.name));
-      if (outputs.back() == kNoId) return fail(Code::kUnsupported, {});  // depends on what is listed already
-    }
-    return {};
-  };
-  auto ok = fill();
-  scopes_.pop_back();
-  if (!ok) return std::unexpected(ok.error());
   return outputs;
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -26,9 +28,28 @@ class Importer {
   Importer(const proto::Model& model, TensorReader reader, const ImportOptions& options, std::string path);
   Result<std::unique_ptr<Graph>> run();
 
-  /// Imports the nodes of a subgraph without inputs in place (the branch of an If that is known to be taken); returns
+  /// Imports the nodes of a subgraph in place (the branch of an If that is known to be taken) on these inputs; returns
   /// its outputs.
-  Result<Values> inline_graph(const proto::Graph& graph);
+  Result<Values> inline_graph(const proto::Graph& graph, const Values& inputs = {});
+  /// A type for an input of a nested graph.
+  struct Type {
+    DType dtype = DType::kUndefined;
+    Shape shape;
+  };
+  /// A graph for a node to hold: its inputs are those given, then one for each value of `captured`.
+  struct Nested {
+    std::shared_ptr<Graph> graph;
+    Values captured;
+  };
+  /// Makes a graph for a node to hold: `fill` adds its nodes with builder() and returns its outputs; values around it
+  /// come in through here(). May be tried with other types if the result does not suit.
+  Result<Nested> nest(const std::vector<Type>& inputs, const std::function<Result<Values>(const Values&)>& fill);
+  /// A subgraph as a graph for a node to hold.
+  Result<Nested> import_nested(const proto::Graph& graph, const std::vector<Type>& inputs);
+  /// A value of the graph around the one that is being filled, as one of the latter.
+  ValueId here(ValueId around) { return capture(around, levels_.size() - 2); }
+  /// Adds to the graph that is being filled.
+  [[nodiscard]] importer::Builder& builder() { return *levels_.back().builder; }
   Result<Tensor> tensor(const proto::Tensor& t) { return reader_.read(t); }
 
  private:
@@ -42,6 +63,14 @@ class Importer {
     std::unordered_map<std::string_view, Binding> names;
     std::unordered_set<std::string_view> later;  ///< outputs of nodes not reached yet
     std::unordered_map<std::string_view, int64_t> opsets;
+    size_t level = 0;  ///< of the graph that its values are in
+  };
+  /// A graph that is being filled: the model's, or within it one that a node will hold.
+  struct Level {
+    std::unique_ptr<Graph> graph;
+    std::unique_ptr<importer::Builder> builder;
+    std::map<ValueId, ValueId> seen;  ///< values of the level below that have one here
+    Values captured;                  ///< those of them that are inputs, in order
   };
 
   Status check_opsets();
@@ -50,7 +79,12 @@ class Importer {
   Status import_node(const proto::Node& node, const std::string& label);
   Result<Values> call_function(const proto::Function& function, const proto::Node& node, Values inputs);
   Result<Values> translate(const proto::Node& node, Values inputs);
-  Binding* find(std::string_view name);
+  Binding* find(std::string_view name, size_t* level = nullptr);
+  [[nodiscard]] Level level(std::unique_ptr<Graph> graph) const;
+  [[nodiscard]] Graph& graph() { return *levels_.back().graph; }
+  /// Value `v` of a level as one of the innermost graph.
+  ValueId capture(ValueId v, size_t level);
+  Status import_body(const proto::Graph& graph, Values& outputs);
   Result<ValueId> lookup(std::string_view name);
   Status bind(std::string_view name, Binding binding);
   void name_value(ValueId v, std::string_view name);
@@ -62,13 +96,13 @@ class Importer {
   TensorReader reader_;
   const ImportOptions& options_;
   std::string path_;
-  std::unique_ptr<Graph> graph_;
-  importer::Builder builder_;
+  std::vector<Level> levels_;
   std::vector<Scope> scopes_;
   std::unordered_set<std::string> used_names_;
   std::map<std::string, Dim> fixed_symbols_;
   std::vector<std::string> unsupported_;  ///< one line for each node that cannot be imported
   int depth_ = 0;
+  size_t imported_ = 0;  ///< nodes
 };
 
 }  // namespace lathe::onnx
