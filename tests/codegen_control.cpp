@@ -256,6 +256,44 @@ all: i64[3,1,scan_0] = Loop(m, _, x) {carried=0, body={
 output all
 )",
      {{floats({9})}, {floats({9}, 5)}}},
+    {"sizes_read_from_data",
+     R"(graph "g"
+symbol size_0 = 0 1 100
+symbol size_1 = 0 1 100
+input s: i64[2]
+input x: f32[12]
+sizes: i64[2] = ReadSizes(s) {symbols=["size_0","size_1"]}
+y: f32[size_0,size_1] = Reshape(x, sizes)
+z: f32[size_0,size_1] = Exp(y)
+t: f32[size_1,size_0] = Transpose(z) {perm=[1,0]}
+output t
+)",
+     {{Tensor::vector_i64({3, 4}), floats({12})}, {Tensor::vector_i64({2, 6}), floats({12})}}},
+    {"slice_that_moves_with_the_iteration",
+     R"(graph "g"
+symbol size_0 = 0 1 100
+symbol trips_1 = 0 1 100
+input m: i64[]
+input x: f32[9,2]
+sums: f32[trips_1,2] = Loop(m, _, x) {carried=0, body={
+  graph "b"
+  symbol size_0 = 0 1 100
+  input i: i64[]
+  input go: bool[]
+  input x: f32[9,2]
+  const one: i64[1] = [1]
+  const zero: i64[1] = [0]
+  to: i64[1] = Reshape(i, one)
+  next: i64[1] = Add(to, one)
+  end: i64[1] = ReadSizes(next) {symbols=["size_0"]}
+  part: f32[min(9,size_0),2] = Slice(x, zero, end)
+  sum: f32[2] = Reduce(part) {kind="sum", axes=[0], keepdims=false}
+  output go
+  output sum
+}}
+output sums
+)",
+     {{count(4), floats({9, 2})}, {count(9), floats({9, 2})}}},
 };
 
 class Control : public ::testing::TestWithParam<Case> {};

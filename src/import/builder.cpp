@@ -8,6 +8,7 @@
 #include "ops/dequantize.h"
 #include "ops/expand.h"
 #include "ops/range.h"
+#include "ops/read_sizes.h"
 #include "ops/reduce.h"
 #include "ops/reshape.h"
 #include "ops/shape.h"
@@ -284,6 +285,15 @@ ValueId Builder::cast(ValueId x, DType to) {
 ValueId Builder::expand(ValueId x, const Shape& target) {
   if (!ok()) return kNoId;
   return add(std::make_shared<ops::Expand>(), {x, shape_value(target, {x}, false)});
+}
+
+ValueId Builder::sizes(ValueId v) {
+  if (!ok() || v < 0 || content_of(info(v)) || rank(v) > 1) return v;
+  const auto count = product(shape(v)).as_const();
+  if (!count || *count > 64 || !dtype_info(dtype(v)).is_int) return v;  // the operator says what is wrong
+  return make<ops::ReadSizes>({cast(v, DType::kI64)}, [&](auto& r) {
+    for (int64_t i = 0; i < *count; ++i) r.symbols.push_back(graph_.fresh_symbol("size").symbol_name());
+  });
 }
 
 ValueId Builder::reduce(std::string_view kind, ValueId x, std::vector<int64_t> axes, bool keepdims) {

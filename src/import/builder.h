@@ -61,6 +61,8 @@ class Builder {
   ValueId shape_value(const Shape& target, const std::vector<ValueId>& sources, bool rest);
   /// A size as an i64 tensor of one element ([1]), computed from the shapes of the values in the graph.
   ValueId dim_value(const Dim& d);
+  /// `v` (integers, rank 0 or 1) for use in shapes: numbers that depend on data become symbols when the model runs.
+  ValueId sizes(ValueId v);
   ValueId reduce(std::string_view kind, ValueId x, std::vector<int64_t> axes, bool keepdims);
   ValueId slice(ValueId x, int64_t axis, int64_t start, int64_t end);
   ValueId concat(std::vector<ValueId> xs, int64_t axis);

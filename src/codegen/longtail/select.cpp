@@ -96,6 +96,10 @@ float overlap(const Box& a, const Box& b) {
 /// `type`: DType of the elements; tasks are rows [outer][inner]; scratch holds k items.
 extern "C" void lathe_top_k(const LatheKernelContext* context, void* const* bufs, const int64_t*, int64_t begin,
                             int64_t end, int64_t type, int64_t n, int64_t k, int64_t inner, int64_t largest) {
+  if (k > n) {
+    *context->fault = LATHE_FAULT_VALUE;
+    return;
+  }
   const auto run = [&](auto tag) { top_k<decltype(tag)>(context, bufs, begin, end, n, k, inner, largest != 0); };
   switch (type) {
     case 1:

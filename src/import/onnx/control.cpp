@@ -7,6 +7,7 @@
 #include "ops/gather.h"
 #include "ops/if.h"
 #include "ops/loop.h"
+#include "ops/require.h"
 #include "ops/shape.h"
 #include "ops/slice.h"
 
@@ -48,6 +49,23 @@ Values unite(Importer::Nested& a, Importer::Nested& b) {
   return all;
 }
 
+// PyTorch writes squeeze(x, d) as `If d is 1: Squeeze(x) else: x`, whose two results differ in rank, which is fixed in
+// an engine. Of the two only the squeezed one makes sense where d is 1, as the code after it takes for granted: that
+// branch, or null if these are not such branches.
+const proto::Graph* rank_assumption(const proto::Graph& a, const proto::Graph& b) {
+  const auto only = [](const proto::Graph& g, std::string_view op) {
+    size_t found = 0;
+    for (const auto& n : g.nodes) {
+      if (n.op_type != op && n.op_type != "Constant") return false;
+      found += n.op_type == op;
+    }
+    return found == 1 && g.outputs.size() == 1;
+  };
+  if (only(a, "Squeeze") && only(b, "Identity")) return &a;
+  if (only(b, "Squeeze") && only(a, "Identity")) return &b;
+  return nullptr;
+}
+
 }  // namespace
 
 Result<Values> branch(Node& n) {
@@ -56,6 +74,14 @@ Result<Values> branch(Node& n) {
   if (n.dtype(0) != DType::kBool) return damaged("the condition is no bool");
   if (const Tensor* condition = n.constant(0); condition && condition->count() == 1)
     return n.importer().inline_graph(condition->i64_at(0) != 0 ? *then_graph : *else_graph);
+
+  if (const auto* squeeze = rank_assumption(*then_graph, *else_graph)) {
+    const bool then_taken = squeeze == then_graph;
+    const ValueId holds = then_taken ? n.in(0) : n.b.op("Not", {n.in(0)});
+    LATHE_TRY(Values values, n.importer().inline_graph(*squeeze));
+    for (ValueId& v : values) v = n.b.add(std::make_shared<ops::Require>(), {holds, v});
+    return n.done(std::move(values));
+  }
 
   auto taken = n.importer().import_nested(*then_graph, {});
   auto other = n.importer().import_nested(*else_graph, {});

@@ -60,6 +60,7 @@ Result<Values> space_to_depth(Node& n);
 Result<Values> eye_like(Node& n);
 // index_ops.cpp
 Result<Values> concat(Node& n);
+Result<Values> expand(Node& n);
 Result<Values> slice(Node& n);
 Result<Values> split(Node& n);
 Result<Values> pad(Node& n);

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "import/onnx/handlers.h"
+#include "ops/expand.h"
 #include "ops/gather.h"
 #include "ops/nonzero.h"
 #include "ops/pad.h"
@@ -55,11 +56,52 @@ Result<Values> scatter(Node& n) { return with_axis(n, 0, n.rank(0), n.inputs());
 Result<Values> top_k(Node& n) {
   Values inputs = n.inputs();
   if (n.opset() < 10) inputs.push_back(n.b.i64s({n.i("k", 0)}));
+  if (inputs.size() > 1) inputs[1] = n.b.sizes(inputs[1]);
   return with_axis(n, -1, n.rank(0), std::move(inputs));
 }
 
 // The new dimension may also be the last.
 Result<Values> one_hot(Node& n) { return with_axis(n, -1, n.rank(0) + 1, n.inputs()); }
+
+namespace {
+
+// Bounds that depend on data become sizes: counted from the start, inside the dimension. Steps are known and positive,
+// else the operator says what it lacks.
+void settle_bounds(Node& n, Values& inputs) {
+  if (inputs.size() < 3) return;
+  auto& b = n.b;
+  const auto count = b.rank(inputs[1]) == 1 ? b.shape(inputs[1])[0].as_const() : std::nullopt;
+  if (!count || *count > 32) return;
+  std::vector<int64_t> axes;
+  for (int64_t i = 0; i < *count; ++i) axes.push_back(i);
+  if (inputs.size() > 3 && inputs[3] != kNoId) {
+    const auto given = integers_of(b.info(inputs[3]));
+    if (!given) return;
+    axes = *given;
+  }
+  if (inputs.size() > 4) {
+    const auto steps = integers_of(b.info(inputs[4]));
+    if (!steps || std::ranges::any_of(*steps, [](int64_t s) { return s <= 0; })) return;
+  }
+  for (int64_t& a : axes) {
+    if (a < 0) a += n.rank(0);
+    if (a < 0 || a >= n.rank(0)) return;
+  }
+  for (const size_t i : {size_t{1}, size_t{2}}) {
+    if (content_of(b.info(inputs[i])) || b.rank(inputs[i]) != 1) continue;
+    const ValueId size = b.make<ops::Gather>({b.op("Shape", {n.in(0)}), b.i64s(axes)}, [](auto& g) { g.axis = 0; });
+    const ValueId given = b.cast(inputs[i], DType::kI64);
+    const ValueId counted = b.op("Where", {b.op("Less", {given, b.i64(0)}), b.op("Add", {given, size}), given});
+    inputs[i] = b.sizes(b.op("Min", {b.op("Max", {counted, b.i64(0)}), size}));
+  }
+}
+
+}  // namespace
+
+// Sizes that depend on data are read when the model runs.
+Result<Values> expand(Node& n) {
+  return n.done(n.b.add(std::make_shared<ops::Expand>(), {n.in(0), n.b.sizes(n.in(1))}));
+}
 
 // Starts, ends and axes are attributes before opset 10.
 Result<Values> slice(Node& n) {
@@ -71,6 +113,7 @@ Result<Values> slice(Node& n) {
     if (axes) inputs.push_back(n.b.i64s(*axes));
   }
   while (!inputs.empty() && inputs.back() == kNoId) inputs.pop_back();
+  settle_bounds(n, inputs);
   return n.done(n.b.add(std::make_shared<ops::Slice>(), std::move(inputs)));
 }
 
@@ -130,7 +173,7 @@ Result<Values> pad(Node& n) {
     pads = n.b.i64s(spread);
   }
   if (n.b.rank(pads) == 2) pads = n.b.reshape(pads, {product(n.b.shape(pads))});
-  Values inputs = {n.in(0), pads};
+  Values inputs = {n.in(0), n.b.sizes(pads)};
   if (value != kNoId) {
     if (n.b.rank(value) == 1) value = n.b.reshape(value, {});
     inputs.push_back(value);
@@ -139,7 +182,7 @@ Result<Values> pad(Node& n) {
 }
 
 Result<Values> tile(Node& n) {
-  if (n.opset() >= 6) return n.done(n.b.add(std::make_shared<ops::Tile>(), {n.in(0), n.in(1)}));
+  if (n.opset() >= 6) return n.done(n.b.add(std::make_shared<ops::Tile>(), {n.in(0), n.b.sizes(n.in(1))}));
   LATHE_TRY(const auto tiles, n.integers(1, "tiles"));
   LATHE_TRY(const auto axis, n.integers(2, "axis"));
   std::vector<int64_t> repeats(static_cast<size_t>(n.rank(0)), 1);

@@ -40,8 +40,31 @@ Result<Values> constant_of_shape(Node& n) {
     if (value.count() != 1) return damaged("attribute value must have one element");
     value = value.reshaped({});
   }
-  return n.done(n.b.add(std::make_shared<ops::Expand>(), {n.b.constant(std::move(value)), n.in(0)}));
+  return n.done(n.b.add(std::make_shared<ops::Expand>(), {n.b.constant(std::move(value)), n.b.sizes(n.in(0))}));
 }
+
+namespace {
+
+// Sizes that depend on data, with 0 (copy the input's) and -1 (what is left) worked out when the model runs.
+ValueId resolved(Node& n, ValueId sizes, bool allow_zero) {
+  auto& b = n.b;
+  const auto count = b.shape(sizes).size() == 1 ? b.shape(sizes)[0].as_const() : std::nullopt;
+  if (!count || *count > 64) return sizes;
+  sizes = b.cast(sizes, DType::kI64);
+  const ValueId x = b.op("Shape", {n.in(0)});
+  if (!allow_zero) {
+    ValueId copied = n.rank(0) > *count ? b.slice(x, 0, 0, *count) : x;
+    if (n.rank(0) < *count)
+      copied = b.concat({x, b.i64s(std::vector<int64_t>(static_cast<size_t>(*count - n.rank(0)), 0))}, 0);
+    sizes = b.op("Where", {b.op("Equal", {sizes, b.i64(0)}), copied, sizes});
+  }
+  const ValueId left = b.op("Equal", {sizes, b.i64(-1)});
+  const ValueId others = b.reduce("prod", b.op("Where", {left, b.i64(1), sizes}), {0}, true);
+  const ValueId rest = b.op("Div", {b.reduce("prod", x, {0}, true), b.op("Max", {others, b.i64(1)})});
+  return b.sizes(b.op("Where", {left, rest, sizes}));
+}
+
+}  // namespace
 
 Result<Values> reshape(Node& n) {
   ValueId shape = n.in(1);
@@ -53,6 +76,7 @@ Result<Values> reshape(Node& n) {
   const ValueInfo infos[] = {n.b.info(n.in(0)), n.b.info(shape)};
   const auto out = op->infer(infos, [](std::string_view s) { return Dim::symbol(std::string(s)); });
   if (out && is_static((*out)[0].shape)) return n.done(n.b.reshape(n.in(0), (*out)[0].shape));
+  if (!content_of(n.b.info(shape))) shape = resolved(n, shape, op->allow_zero);
   return n.done(n.b.add(std::move(op), {n.in(0), shape}));
 }
 

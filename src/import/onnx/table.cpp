@@ -58,7 +58,7 @@ constexpr Row kRows[] = {
     {kOnnx, "Equal", binary},
     {kOnnx, "Erf", generic},
     {kOnnx, "Exp", generic},
-    {kOnnx, "Expand", generic},
+    {kOnnx, "Expand", expand},
     {kOnnx, "EyeLike", eye_like},
     {kOnnx, "Flatten", flatten},
     {kOnnx, "Floor", generic},
