@@ -66,7 +66,10 @@ typedef enum lathe_dtype {
   LATHE_F8E5M2FNUZ = 20,
   LATHE_U4 = 21,
   LATHE_I4 = 22,
-  LATHE_F4E2M1 = 23
+  LATHE_F4E2M1 = 23,
+  LATHE_F8E8M0 = 24,
+  LATHE_U2 = 25,
+  LATHE_I2 = 26
 } lathe_dtype;
 
 /* "0.1.0". Static. */

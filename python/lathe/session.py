@@ -40,8 +40,18 @@ _TYPES: dict[int, tuple[str, str]] = {
     21: ("uint4", "uint8"),
     22: ("int4", "int8"),
     23: ("float4_e2m1fn", "uint8"),
+    24: ("float8_e8m0fnu", "uint8"),
+    25: ("uint2", "uint8"),
+    26: ("int2", "int8"),
 }
-_FOUR_BITS = {"uint4": (0, 15), "int4": (-8, 7), "float4_e2m1fn": (0, 15)}
+# Of types that are stored several to a byte: bits, least and greatest value.
+_PACKED = {
+    "uint4": (4, 0, 15),
+    "int4": (4, -8, 7),
+    "float4_e2m1fn": (4, 0, 15),
+    "uint2": (2, 0, 3),
+    "int2": (2, -2, 1),
+}
 
 
 @dataclass(frozen=True)
@@ -152,7 +162,7 @@ class Model:
         for i in range(len(self.outputs)):
             self._session.bind_output(i, None)
         self._results = [
-            (None if shape is None or port.dtype in _FOUR_BITS else tuple(shape), port.numpy)
+            (None if shape is None or port.dtype in _PACKED else tuple(shape), port.numpy)
             for port, shape in zip(self.outputs, self._session.prepare(), strict=True)
         ]
 
@@ -161,7 +171,7 @@ class Model:
 
         The arrays must have the ports' types, fitting shapes, and be C-contiguous; outputs must be writable too. They
         are kept until bound anew. Outputs without an array get one, whose content each run replaces. `__call__` has
-        memory of its own and is not affected. Raises UsageError; 4-bit types cannot be bound.
+        memory of its own and is not affected. Raises UsageError; types of less than a byte cannot be bound.
         """
         with self._lock:
             self._bound = _Bound(self, inputs, outputs or {})
@@ -244,7 +254,7 @@ class _Bound:
                     raise UsageError(
                         f'output "{port.name}" has shape {list(shapes[i])}, got an array of {list(array.shape)}'
                     )
-            elif shapes[i] is not None and port.dtype not in _FOUR_BITS:
+            elif shapes[i] is not None and port.dtype not in _PACKED:
                 array = np.empty(shapes[i], port.numpy)
             self._arrays.append(array)
             if array is not None:
@@ -311,9 +321,9 @@ def _require_bindable(kind: str, port: Port, array: Any) -> None:
     if not isinstance(array, np.ndarray):
         raise UsageError(f'{kind} "{port.name}": bind takes numpy arrays, got {type(array).__name__}')
     _check_type(kind, port, array)
-    if port.dtype in _FOUR_BITS:
+    if port.dtype in _PACKED:
         raise UsageError(
-            f'{kind} "{port.name}" cannot be bound: {port.dtype} is stored two to a byte; call the model instead'
+            f'{kind} "{port.name}" cannot be bound: {port.dtype} is stored several to a byte; call the model instead'
         )
     if not array.flags.c_contiguous or not array.dtype.isnative:
         raise UsageError(f'{kind} "{port.name}" cannot be bound: the array is not C-contiguous in native byte order')
@@ -324,23 +334,26 @@ def _bits(port: Port, array: np.ndarray) -> np.ndarray:
 
 
 def _to_engine(port: Port, array: np.ndarray) -> np.ndarray:
-    """As the engine stores it: 4-bit types two to a byte, the first in the low half."""
+    """As the engine stores it: 4-bit types two to a byte, 2-bit types four, the first in the lowest bits."""
     array = _bits(port, array)
-    if port.dtype not in _FOUR_BITS:
+    if port.dtype not in _PACKED:
         return array
-    low, high = _FOUR_BITS[port.dtype]
+    bits, low, high = _PACKED[port.dtype]
     if array.size and (array.min() < low or array.max() > high):
         raise UsageError(f'input "{port.name}" has values outside the range of {port.dtype}, {low} to {high}')
-    flat = array.reshape(-1).view(np.uint8) & 15
-    flat = np.append(flat, np.zeros(flat.size % 2, np.uint8))
-    return flat[0::2] | flat[1::2] << 4
+    each = 8 // bits
+    flat = array.reshape(-1).view(np.uint8) & ((1 << bits) - 1)
+    flat = np.append(flat, np.zeros(-flat.size % each, np.uint8)).reshape(-1, each)
+    return np.bitwise_or.reduce(flat << (bits * np.arange(each, dtype=np.uint8)), axis=1)
 
 
 def _from_engine(port: Port, shape: tuple[int, ...], data: bytearray) -> np.ndarray:
-    if port.dtype not in _FOUR_BITS:
+    if port.dtype not in _PACKED:
         return np.frombuffer(data, port.numpy).reshape(shape)
+    bits, low, high = _PACKED[port.dtype]
     packed = np.frombuffer(data, np.uint8)
-    flat = np.stack([packed & 15, packed >> 4], axis=-1).reshape(-1)[: int(np.prod(shape, dtype=np.int64))]
-    if port.dtype == "int4":
-        flat = np.where(flat > 7, flat.astype(np.int8) - 16, flat)
+    fields = [packed >> (bits * k) & ((1 << bits) - 1) for k in range(8 // bits)]
+    flat = np.stack(fields, axis=-1).reshape(-1)[: int(np.prod(shape, dtype=np.int64))]
+    if low < 0:
+        flat = np.where(flat > high, flat.astype(np.int8) - (1 << bits), flat)
     return flat.astype(port.numpy).reshape(shape)

@@ -32,7 +32,10 @@ enum class DType : uint8_t {
   kF8E5M2FNUZ = 20,
   kU4 = 21,
   kI4 = 22,
-  kF4E2M1 = 23
+  kF4E2M1 = 23,
+  kF8E8M0 = 24,
+  kU2 = 25,
+  kI2 = 26
 };
 
 struct DTypeInfo {
@@ -67,6 +70,9 @@ inline constexpr DTypeInfo kDTypes[] = {
     {DType::kU4, "u4", 4, false, false, true},
     {DType::kI4, "i4", 4, false, true, true},
     {DType::kF4E2M1, "f4e2m1", 4, true, true, false},
+    {DType::kF8E8M0, "f8e8m0", 8, true, false, false},
+    {DType::kU2, "u2", 2, false, false, true},
+    {DType::kI2, "i2", 2, false, true, true},
 };
 inline constexpr int kDTypeCount = sizeof(kDTypes) / sizeof(kDTypes[0]);
 
@@ -76,7 +82,13 @@ constexpr const DTypeInfo& dtype_info(DType t) {
 }
 constexpr std::string_view dtype_name(DType t) { return dtype_info(t).name; }
 constexpr int dtype_bits(DType t) { return dtype_info(t).bits; }
-/// Bytes of `count` elements (4-bit types are packed two to a byte).
+/// Types of less than a byte: packed, the first element in the lowest bits.
+constexpr bool dtype_packed(DType t) { return dtype_bits(t) == 4 || dtype_bits(t) == 2; }
+/// Floats of a byte and less.
+constexpr bool dtype_small_float(DType t) { return dtype_info(t).is_float && dtype_bits(t) <= 8; }
+/// Types that are stored but never computed in: elementwise programs cast them on the way in and out.
+constexpr bool dtype_storage_only(DType t) { return dtype_packed(t) || dtype_small_float(t); }
+/// Bytes of `count` elements.
 constexpr int64_t dtype_bytes(DType t, int64_t count) { return (count * dtype_bits(t) + 7) / 8; }
 constexpr std::optional<DType> dtype_from_name(std::string_view name) {
   for (const auto& i : kDTypes)

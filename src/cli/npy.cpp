@@ -43,6 +43,9 @@ constexpr NumpyType kTypes[] = {
     {DType::kU4, "uint4", "u1"},
     {DType::kI4, "int4", "i1"},
     {DType::kF4E2M1, "float4_e2m1fn", "u1"},
+    {DType::kF8E8M0, "float8_e8m0fnu", "u1"},
+    {DType::kU2, "uint2", "u1"},
+    {DType::kI2, "int2", "i1"},
     {DType::kString, "str", ""},
 };
 
@@ -288,16 +291,19 @@ Status check_type(const NpyHeader& header, DType type) {
 
 Result<Tensor> to_tensor(NpyArray array, DType type) {
   Tensor tensor{type, std::move(array.header.dims), std::move(array.data)};
-  if (dtype_bits(type) != 4) return tensor;
-  std::vector<std::byte> packed((tensor.data.size() + 1) / 2);
-  const int low = type == DType::kI4 ? -8 : 0, high = type == DType::kI4 ? 7 : 15;
+  if (!dtype_packed(type)) return tensor;
+  const int bits = dtype_bits(type), each = 8 / bits;
+  std::vector<std::byte> packed((tensor.data.size() + static_cast<size_t>(each) - 1) / static_cast<size_t>(each));
+  const bool sign = dtype_info(type).is_int && dtype_info(type).is_signed;
+  const int low = sign ? -(1 << (bits - 1)) : 0, high = low + (1 << bits) - 1;
   for (size_t i = 0; i < tensor.data.size(); ++i) {
     const int raw = std::to_integer<int>(tensor.data[i]);
-    const int value = type == DType::kI4 ? static_cast<int8_t>(raw) : raw;
+    const int value = sign ? static_cast<int8_t>(raw) : raw;
     if (value < low || value > high)
       return fail(Code::kUsage,
                   fmt::format("value {} is outside {}'s range [{}, {}]", value, numpy_name(type), low, high));
-    packed[i / 2] |= static_cast<std::byte>((value & 15) << (4 * (i % 2)));
+    packed[i / static_cast<size_t>(each)] |=
+        static_cast<std::byte>((value & ((1 << bits) - 1)) << (bits * static_cast<int>(i % static_cast<size_t>(each))));
   }
   tensor.data = std::move(packed);
   return tensor;
@@ -319,15 +325,18 @@ std::vector<std::byte> write_npy(const Tensor& tensor) {
 
   std::vector<std::byte> out(start.size());
   std::memcpy(out.data(), start.data(), start.size());
-  if (dtype_bits(tensor.dtype) != 4) {
+  if (!dtype_packed(tensor.dtype)) {
     out.insert(out.end(), tensor.data.begin(), tensor.data.end());
     return out;
   }
   int64_t count = 1;
   for (const int64_t d : tensor.dims) count *= d;
-  for (size_t i = 0; i < static_cast<size_t>(count); ++i) {
-    int value = std::to_integer<int>(tensor.data[i / 2] >> (4 * (i % 2))) & 15;
-    if (tensor.dtype == DType::kI4 && value > 7) value -= 16;
+  const int bits = dtype_bits(tensor.dtype), each = 8 / bits;
+  const bool sign = dtype_info(tensor.dtype).is_int && dtype_info(tensor.dtype).is_signed;
+  for (int64_t i = 0; i < count; ++i) {
+    const auto byte = std::to_integer<int>(tensor.data[static_cast<size_t>(i / each)]);
+    int value = (byte >> (bits * static_cast<int>(i % each))) & ((1 << bits) - 1);
+    if (sign && value >> (bits - 1)) value -= 1 << bits;
     out.push_back(static_cast<std::byte>(value));
   }
   return out;

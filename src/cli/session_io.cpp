@@ -138,11 +138,16 @@ void fill_random(Tensor& t, std::mt19937_64& random) {
     case DType::kF8E5M2:
     case DType::kF8E5M2FNUZ:
       return fill([&] { return static_cast<uint8_t>(small_float(2, 15, 7)); });
+    case DType::kF8E8M0:
+      return fill([&] { return static_cast<uint8_t>(120 + random() % 8); });
     case DType::kF4E2M1:
       return fill([&] { return static_cast<uint8_t>(random()); });
     case DType::kU4:
     case DType::kI4:
       return fill([&] { return static_cast<uint8_t>(random() & 0x11); });
+    case DType::kU2:
+    case DType::kI2:
+      return fill([&] { return static_cast<uint8_t>(random() & 0x55); });
     case DType::kU8:
     case DType::kI8:
     case DType::kBool:

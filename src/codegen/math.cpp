@@ -269,7 +269,8 @@ struct StepEmitter {
           Val zero = e.constant(t, 0, n);
           Val wrong =
               b.CreateAnd(b.CreateFCmpUNE(r, zero), b.CreateXor(b.CreateFCmpOLT(r, zero), b.CreateFCmpOLT(y, zero)));
-          return b.CreateSelect(wrong, b.CreateFAdd(r, y), r);
+          Val signed_zero = b.CreateBinaryIntrinsic(llvm::Intrinsic::copysign, zero, y);
+          return b.CreateSelect(b.CreateFCmpOEQ(r, zero), signed_zero, b.CreateSelect(wrong, b.CreateFAdd(r, y), r));
         }
         Val zero = e.constant_int(t, 0, n);
         Val wrong =
@@ -345,11 +346,12 @@ struct StepEmitter {
         return b.CreateNot(x);
       case Prim::kShl:
       case Prim::kShr: {
-        // Shifting by the width or more gives 0, not LLVM's poison.
-        Val width = e.constant_int(t, dtype_bits(t), n);
-        Val inside = b.CreateICmpULT(y, width);
+        // Shifting by the width or more leaves nothing (but the sign), not LLVM's poison.
+        Val inside = b.CreateICmpULT(y, e.constant_int(t, dtype_bits(t), n));
+        if (s.prim == Prim::kShr && sign)
+          return b.CreateAShr(x, b.CreateSelect(inside, y, e.constant_int(t, dtype_bits(t) - 1, n)));
         Val by = b.CreateSelect(inside, y, e.constant_int(t, 0, n));
-        Val r = s.prim == Prim::kShl ? b.CreateShl(x, by) : sign ? b.CreateAShr(x, by) : b.CreateLShr(x, by);
+        Val r = s.prim == Prim::kShl ? b.CreateShl(x, by) : b.CreateLShr(x, by);
         return b.CreateSelect(inside, r, e.constant_int(t, 0, n));
       }
       case Prim::kIsNaN:
@@ -366,6 +368,11 @@ struct StepEmitter {
         if (const auto [low, high] = bounds(s.a); narrow && low >= -2147483648.0 && high < 2147483648.0)
           return cast_bounded(x, t, s.dtype);
         return cast(x, t, s.dtype);
+      }
+      case Prim::kBitcast: {
+        if (t == DType::kBool) return b.CreateZExt(x, e.vec(s.dtype, n));
+        if (s.dtype == DType::kBool) return b.CreateICmpNE(x, e.constant_int(t, 0, n));
+        return b.CreateBitCast(x, e.vec(s.dtype, n));
       }
     }
     return x;

@@ -18,9 +18,9 @@ constexpr PrimInfo kPrims[] = {
     {"erf", 1},   {"tanh", 1},     {"sin", 1},   {"cos", 1},   {"tan", 1},    {"asin", 1},  {"acos", 1},
     {"atan", 1},  {"sinh", 1},     {"cosh", 1},  {"asinh", 1}, {"acosh", 1},  {"atanh", 1}, {"reciprocal", 1},
     {"eq", 2},    {"lt", 2},       {"le", 2},    {"and", 2},   {"or", 2},     {"xor", 2},   {"not", 1},
-    {"shl", 2},   {"shr", 2},      {"isnan", 1}, {"isinf", 1}, {"select", 3}, {"cast", 1},
+    {"shl", 2},   {"shr", 2},      {"isnan", 1}, {"isinf", 1}, {"select", 3}, {"cast", 1},  {"bitcast", 1},
 };
-static_assert(std::size(kPrims) == static_cast<size_t>(Prim::kCast) + 1);
+static_assert(std::size(kPrims) == static_cast<size_t>(Prim::kBitcast) + 1);
 
 // The shortest text that reads back as the same double.
 std::string number(double v) {
@@ -239,7 +239,6 @@ Expr compare(Prim p, Expr a, Expr b) { return a.builder->step(p, DType::kBool, a
 Expr select(Expr condition, Expr then, Expr otherwise) {
   return then.builder->step(Prim::kSelect, then.dtype(), condition, then, otherwise);
 }
-Expr cast(Expr a, DType to) { return a.dtype() == to ? a : a.builder->step(Prim::kCast, to, a); }
 
 Expr operator+(Expr a, Expr b) { return binary(Prim::kAdd, a, b); }
 Expr operator-(Expr a, Expr b) { return binary(Prim::kSub, a, b); }

@@ -65,7 +65,8 @@ enum class Prim : uint8_t {
   kIsNaN,
   kIsInf,
   kSelect,  // a ? b : c
-  kCast     // float → integer truncates; saturating where C leaves it undefined
+  kCast,    // float → integer truncates; saturating where C leaves it undefined
+  kBitcast  // the same bits as another type of that size; a packed value is held in a byte, extended by its sign
 };
 struct PrimInfo {
   std::string_view name;
@@ -144,7 +145,15 @@ Expr unary(Prim p, Expr a);
 Expr binary(Prim p, Expr a, Expr b);   ///< result dtype = operand's
 Expr compare(Prim p, Expr a, Expr b);  ///< result bool
 Expr select(Expr condition, Expr then, Expr otherwise);
+/// To another type. Floats of 8 and 4 bits round to nearest even and overflow to NaN, infinity or (f4) the largest;
+/// what does not fit a packed integer loses its upper bits. These casts become arithmetic on bits (narrow.cpp).
 Expr cast(Expr a, DType to);
+Expr bitcast(Expr a, DType to);
+/// A float to f8e8m0, a power of two: `mode` is up | down | nearest (ties up). Out of range: the nearest one if
+/// `saturate`, else NaN.
+Expr cast_to_exponent(Expr a, std::string_view mode, bool saturate);
+/// Largest finite value of a float of 8 or 4 bits.
+double largest_finite(DType t);
 inline Expr min(Expr a, Expr b) { return binary(Prim::kMin, a, b); }
 inline Expr max(Expr a, Expr b) { return binary(Prim::kMax, a, b); }
 Expr min(Expr a, double b);

@@ -30,10 +30,18 @@ bool with_type(DType t, F&& f) {
       return true;
     case DType::kU8:
     case DType::kU4:
+    case DType::kU2:
+    case DType::kF8E4M3FN:
+    case DType::kF8E4M3FNUZ:
+    case DType::kF8E5M2:
+    case DType::kF8E5M2FNUZ:
+    case DType::kF8E8M0:
+    case DType::kF4E2M1:
       f(uint8_t{});
       return true;
     case DType::kI8:
     case DType::kI4:
+    case DType::kI2:
       f(int8_t{});
       return true;
     case DType::kU16:
@@ -150,9 +158,6 @@ class Reader {
       std::memcpy(&v, data + static_cast<size_t>(i) * sizeof(T), sizeof(T));
       return v;
     };
-    auto nibble = [&](int64_t i) {
-      return static_cast<uint8_t>((std::to_integer<unsigned>(data[i / 2]) >> (4 * (i & 1))) & 15u);
-    };
     switch (tensor_->dtype()) {
       case DType::kF16:
         fill(float{}, [&](int64_t i) { return half_to_float(stored(uint16_t{}, i)); });
@@ -161,10 +166,11 @@ class Reader {
         fill(float{}, [&](int64_t i) { return bf16_to_float(stored(uint16_t{}, i)); });
         return;
       case DType::kU4:
-        fill(uint8_t{}, nibble);
-        return;
       case DType::kI4:
-        fill(int8_t{}, [&](int64_t i) { return static_cast<int8_t>((nibble(i) ^ 8) - 8); });
+      case DType::kU2:
+      case DType::kI2:
+      case DType::kF4E2M1:
+        fill(uint8_t{}, [&](int64_t i) { return packed_at(tensor_->dtype(), data, i); });
         return;
       case DType::kBool:
         fill(bool{}, [&](int64_t i) { return stored(uint8_t{}, i) != 0; });
@@ -192,11 +198,10 @@ void store(Tensor& t, int64_t to, Lanes& lanes, int64_t n) {
       return;
     case DType::kU4:
     case DType::kI4:
-      for (int64_t i = 0; i < n; ++i) {
-        std::byte& b = t.mutable_bytes()[(at + static_cast<size_t>(i)) / 2];
-        const int shift = 4 * static_cast<int>((to + i) & 1);
-        b = (b & ~(std::byte{15} << shift)) | ((std::byte(lanes.as<uint8_t>()[i]) & std::byte{15}) << shift);
-      }
+    case DType::kU2:
+    case DType::kI2:
+    case DType::kF4E2M1:
+      for (int64_t i = 0; i < n; ++i) set_packed(t.dtype(), t.mutable_bytes().data(), to + i, lanes.as<uint8_t>()[i]);
       return;
     default:
       break;
@@ -233,7 +238,8 @@ T float_binary(Prim p, T a, T b) {
       return a / b;
     case Prim::kMod: {
       const T r = std::fmod(a, b);
-      return r != 0 && ((r < 0) != (b < 0)) ? r + b : r;
+      if (r == 0) return std::copysign(r, b);
+      return (r < 0) != (b < 0) ? r + b : r;
     }
     case Prim::kFmod:
       return std::fmod(a, b);
@@ -289,7 +295,7 @@ T int_binary(Prim p, T a, T b) {
     case Prim::kShl:
       return ub >= bits ? T{0} : static_cast<T>(ua << ub);
     case Prim::kShr:
-      return ub >= bits ? T{0} : static_cast<T>(a >> b);
+      return ub >= bits ? static_cast<T>(a < 0 ? -1 : 0) : static_cast<T>(a >> b);
     default:
       return 0;
   }
@@ -430,14 +436,28 @@ void run_classify(Prim p, const T* a, bool* out, int64_t n) {
   }
 }
 
-// A value that is cast to a 16-bit float or 4-bit integer loses its bits at once, not only when it is stored.
+// A value that is cast to a 16-bit float loses its bits at once, not only when it is stored.
 void round_to(DType t, Lanes& lanes, int64_t n) {
   for (int64_t i = 0; i < n; ++i) {
     if (t == DType::kF16) lanes.as<float>()[i] = half_to_float(float_to_half(lanes.as<float>()[i]));
     if (t == DType::kBF16) lanes.as<float>()[i] = bf16_to_float(float_to_bf16(lanes.as<float>()[i]));
-    if (t == DType::kU4) lanes.as<uint8_t>()[i] = static_cast<uint8_t>(lanes.as<uint8_t>()[i] & 15);
-    if (t == DType::kI4) lanes.as<int8_t>()[i] = static_cast<int8_t>(((lanes.as<int8_t>()[i] & 15) ^ 8) - 8);
   }
+}
+
+// 16-bit floats are held as f32, all other types as their bits.
+void run_bitcast(DType from, DType to, Lanes& x, Lanes& out, int64_t n) {
+  if (from == DType::kF16 || from == DType::kBF16) {
+    for (int64_t i = 0; i < n; ++i)
+      out.as<uint16_t>()[i] = from == DType::kF16 ? float_to_half(x.as<float>()[i]) : float_to_bf16(x.as<float>()[i]);
+  } else {
+    std::memcpy(out.bytes.data(), x.bytes.data(),
+                static_cast<size_t>(n) * std::max<size_t>(1, static_cast<size_t>(dtype_bits(from) / 8)));
+  }
+  if (to == DType::kF16 || to == DType::kBF16)
+    for (int64_t i = n; i-- > 0;) {
+      const uint16_t bits = out.as<uint16_t>()[i];
+      out.as<float>()[i] = to == DType::kF16 ? half_to_float(bits) : bf16_to_float(bits);
+    }
 }
 
 void run_step(const Program& p, const Step& s, Lanes* lanes, size_t index, int64_t n) {
@@ -472,6 +492,9 @@ void run_step(const Program& p, const Step& s, Lanes* lanes, size_t index, int64
         });
       });
       if (dtype_bits(s.dtype) <= 16) round_to(s.dtype, out, n);
+      return;
+    case Prim::kBitcast:
+      run_bitcast(type(s.a), s.dtype, lane(s.a), out, n);
       return;
     default:
       break;

@@ -8,6 +8,8 @@
 #include <limits>
 #include <new>
 
+#include "ir/program.h"
+
 namespace lathe {
 
 namespace {
@@ -104,6 +106,44 @@ uint16_t float_to_half(float f) {
   return static_cast<uint16_t>(sign | ((rounded - 0x38000000u) >> 13));
 }
 
+uint8_t packed_at(DType t, const std::byte* data, int64_t i) {
+  const int64_t bits = dtype_bits(t), each = 8 / bits;
+  const unsigned mask = (1u << bits) - 1, top = 1u << (bits - 1);
+  const unsigned v = (std::to_integer<unsigned>(data[i / each]) >> (bits * (i % each))) & mask;
+  return static_cast<uint8_t>(dtype_info(t).is_int && dtype_info(t).is_signed ? (v ^ top) - top : v);
+}
+
+void set_packed(DType t, std::byte* data, int64_t i, uint8_t value) {
+  const int64_t bits = dtype_bits(t), each = 8 / bits, shift = bits * (i % each);
+  const unsigned mask = ((1u << bits) - 1) << shift;
+  std::byte& b = data[i / each];
+  b = static_cast<std::byte>((std::to_integer<unsigned>(b) & ~mask) | ((static_cast<unsigned>(value) << shift) & mask));
+}
+
+namespace {
+
+// Small floats are converted by the programs that every caster uses.
+double small_float_at(DType t, const std::byte* data, int64_t i) {
+  Tensor code = Tensor::zeros(t, {1});
+  if (dtype_packed(t))
+    set_packed(t, code.mutable_bytes().data(), 0, packed_at(t, data, i));
+  else
+    code.mutable_bytes()[0] = data[i];
+  ProgramBuilder b;
+  const Program p = b.finish(cast(b.input(t), DType::kF32));
+  return static_cast<double>(evaluate_program(p, {&code, 1}, {1})->as<float>()[0]);
+}
+
+uint8_t small_float_of(DType t, double v) {
+  const Tensor x = Tensor::scalar_f32(static_cast<float>(v));
+  ProgramBuilder b;
+  const Program p = b.finish(cast(b.input(DType::kF32), t));
+  const auto y = evaluate_program(p, {&x, 1}, {});
+  return std::to_integer<uint8_t>(y->bytes()[0]);
+}
+
+}  // namespace
+
 Tensor Tensor::zeros(DType dtype, std::vector<int64_t> dims) {
   Tensor t;
   t.dtype_ = dtype;
@@ -156,16 +196,23 @@ double Tensor::f64_at(int64_t i) const {
       return half_to_float(load<uint16_t>(data_ + 2 * n));
     case DType::kBF16:
       return bf16_to_float(load<uint16_t>(data_ + 2 * n));
+    case DType::kU4:
+    case DType::kU2:
+      return packed_at(dtype_, data_, i);
+    case DType::kI4:
+    case DType::kI2:
+      return static_cast<int8_t>(packed_at(dtype_, data_, i));
     default:
       break;
   }
+  if (dtype_small_float(dtype_)) return small_float_at(dtype_, data_, i);
   double v = std::numeric_limits<double>::quiet_NaN();
   dispatch(dtype_, [&](auto tag) { v = static_cast<double>(load<decltype(tag)>(data_ + sizeof(tag) * n)); });
   return v;
 }
 
 int64_t Tensor::i64_at(int64_t i) const {
-  if (dtype_info(dtype_).is_float) return saturate<int64_t>(f64_at(i));
+  if (dtype_info(dtype_).is_float || dtype_packed(dtype_)) return saturate<int64_t>(f64_at(i));
   int64_t v = 0;
   dispatch(dtype_, [&](auto tag) {
     v = static_cast<int64_t>(load<decltype(tag)>(data_ + sizeof(tag) * static_cast<size_t>(i)));
@@ -195,13 +242,21 @@ void Tensor::set(int64_t i, double v) {
     mutable_as<uint16_t>()[n] = dtype_ == DType::kF16 ? float_to_half(f) : float_to_bf16(f);
   } else if (dtype_ == DType::kBool) {
     mutable_as<uint8_t>()[n] = v != 0;
+  } else if (dtype_small_float(dtype_)) {
+    const uint8_t code = small_float_of(dtype_, v);
+    if (dtype_packed(dtype_))
+      set_packed(dtype_, owned_, i, code);
+    else
+      owned_[n] = std::byte{code};
+  } else if (dtype_packed(dtype_)) {
+    set_packed(dtype_, owned_, i, static_cast<uint8_t>(saturate<int8_t>(v)));
   } else {
     dispatch(dtype_, [&](auto tag) { mutable_as<decltype(tag)>()[n] = saturate<decltype(tag)>(v); });
   }
 }
 
 void Tensor::set_i64(int64_t i, int64_t v) {
-  if (dtype_info(dtype_).is_int)
+  if (dtype_info(dtype_).is_int && !dtype_packed(dtype_))
     dispatch(dtype_,
              [&](auto tag) { mutable_as<decltype(tag)>()[static_cast<size_t>(i)] = static_cast<decltype(tag)>(v); });
   else

@@ -14,7 +14,7 @@ namespace lathe {
 
 /// A constant or the argument of a reference evaluation: dtype, integer shape, row-major data. The bytes are shared
 /// and immutable once made (copying a Tensor copies a pointer); they may lie in a mapped model file, so they need not
-/// be aligned beyond the element size. 4-bit types hold two values a byte, low half first.
+/// be aligned beyond the element size. 4-bit types hold two values a byte, 2-bit types four, low bits first.
 class Tensor {
  public:
   Tensor() = default;
@@ -74,6 +74,10 @@ class Tensor {
   size_t size_ = 0;
   std::shared_ptr<const std::vector<std::string>> strings_;
 };
+
+/// Element i of packed data in a byte, extended by its sign; stores the low bits of `value` as element i.
+uint8_t packed_at(DType t, const std::byte* data, int64_t i);
+void set_packed(DType t, std::byte* data, int64_t i, uint8_t value);
 
 /// IEEE half and bfloat16 conversions, round to nearest even.
 float half_to_float(uint16_t h);

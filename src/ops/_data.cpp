@@ -37,11 +37,7 @@ void Elements::put_odd(int64_t i, const Tensor& from, int64_t j) {
     strings_[static_cast<size_t>(i)] = from.strings()[static_cast<size_t>(j)];
     return;
   }
-  const auto source = std::to_integer<unsigned>(from.bytes()[static_cast<size_t>(j / 2)]);
-  const unsigned nibble = (source >> (4 * (j % 2))) & 15u;
-  const unsigned shift = 4 * static_cast<unsigned>(i % 2);
-  std::byte& to = to_[i / 2];
-  to = static_cast<std::byte>((std::to_integer<unsigned>(to) & ~(15u << shift)) | (nibble << shift));
+  set_packed(dtype_, to_, i, packed_at(dtype_, from.bytes().data(), j));
 }
 
 Tensor Elements::take() {

@@ -8,7 +8,7 @@ namespace {
 /// a shifted by b bits; by the width or more gives 0. ONNX BitShift-11.
 struct BitShift : ElementwiseOp<BitShift> {
   static constexpr std::string_view kName = "BitShift";
-  static constexpr Signature kSignature = {2, 2, Types::kUnsigned};
+  static constexpr Signature kSignature = {2, 2, Types::kInteger};
   std::string direction = "LEFT";  ///< "LEFT" | "RIGHT"
 
   void visit(AttrVisitor& v) override { v.attr("direction", direction); }

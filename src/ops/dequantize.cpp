@@ -5,7 +5,8 @@ namespace lathe::ops {
 
 Status Dequantize::check(std::span<const DType> inputs) const {
   const DTypeInfo& t = dtype_info(inputs[0]);
-  if (!t.is_int || t.bits < 8 || t.bits > 32)
+  const bool small_float = dtype_small_float(inputs[0]) && inputs[0] != DType::kF8E8M0;
+  if (!small_float && (!t.is_int || t.bits > 32))
     return fail(Code::kUnsupported, "dequantization of " + std::string(t.name) + " is not supported");
   if (inputs.size() > 2 && inputs[2] != DType::kUndefined && inputs[2] != inputs[0])
     return fail(Code::kUsage, "the zero point is not " + std::string(t.name));

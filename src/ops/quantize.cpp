@@ -5,7 +5,8 @@ namespace lathe::ops {
 
 Status Quantize::check(std::span<const DType> inputs) const {
   const DTypeInfo& t = dtype_info(to);
-  if (!t.is_int || t.bits < 8 || t.bits > 16)
+  const bool small_float = dtype_small_float(to) && to != DType::kF8E8M0;
+  if (!small_float && (!t.is_int || t.bits > 16))
     return fail(Code::kUnsupported, "quantization to " + std::string(t.name) + " is not supported");
   if (inputs.size() > 2 && inputs[2] != DType::kUndefined && inputs[2] != to)
     return fail(Code::kUsage, "the zero point is not " + std::string(t.name));
@@ -15,10 +16,12 @@ Status Quantize::check(std::span<const DType> inputs) const {
 
 Expr Quantize::of(Inputs x) const {
   const DTypeInfo& t = dtype_info(to);
-  Expr v = unary(Prim::kRound, cast(x[0], DType::kF32) / cast(x[1], DType::kF32));
+  Expr v = cast(x[0], DType::kF32) / cast(x[1], DType::kF32);
+  if (!t.is_float) v = unary(Prim::kRound, v);
   if (x.size() > 2 && x[2].builder) v = v + cast(x[2], DType::kF32);
-  const double low = t.is_signed ? -static_cast<double>(1 << (t.bits - 1)) : 0;
-  return cast(min(max(v, low), low + static_cast<double>((1 << t.bits) - 1)), to);
+  const double low = t.is_float ? -largest_finite(to) : t.is_signed ? -static_cast<double>(1 << (t.bits - 1)) : 0;
+  const double high = t.is_float ? -low : low + static_cast<double>((1 << t.bits) - 1);
+  return cast(min(max(v, low), high), to);
 }
 
 const OpInfo& op_quantize() { return op_info<Quantize>(); }

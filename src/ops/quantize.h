@@ -5,7 +5,8 @@
 
 namespace lathe::ops {
 
-/// Floats to integers: saturate(round_half_even(x / scale) + zero_point). Inputs x, scale, zero_point (optional, of
+/// Floats to integers (of 2 to 16 bits): saturate(round_half_even(x / scale) + zero_point); to floats of 8 and 4 bits:
+/// saturate(x / scale + zero_point). Inputs x, scale, zero_point (optional, of
 /// type `to`); scale and zero point broadcast against x, so that "per axis" is a matter of their shape. ONNX
 /// QuantizeLinear-25 without blocks.
 struct Quantize : ElementwiseOp<Quantize> {

@@ -12,7 +12,8 @@ struct Pass {
 };
 
 using namespace passes;
-constexpr Pass kWiden = {"widen_half", widen_half}, kFoldEarly = {"constant_fold_early", constant_fold_early},
+constexpr Pass kUnpack = {"widen_packed", widen_packed}, kWiden = {"widen_half", widen_half},
+               kFoldEarly = {"constant_fold_early", constant_fold_early},
                kIntegers = {"integer_arithmetic", integer_arithmetic}, kFold = {"constant_fold", constant_fold},
                kRefine = {"shape_refine", shape_refine}, kDead = {"dead_code", dead_code},
                kCommon = {"common_subexpressions", common_subexpressions}, kRules = {"rewrite_rules", rewrite_rules},
@@ -22,9 +23,9 @@ constexpr Pass kWiden = {"widen_half", widen_half}, kFoldEarly = {"constant_fold
 
 // Rules run before the layout pass to remove what would be in its way, and after it because scales, biases and
 // transposes then stand next to the operators that can take them.
-constexpr Pass kPipeline[] = {kDead,  kInside, kWiden,  kFoldEarly, kRefine,    kFoldEarly, kIntegers, kFold,
-                              kRules, kCommon, kLayout, kFold,      kCommon,    kRules,     kLayout,   kFold,
-                              kRules, kCommon, kDead,   kInside,    kSubgraphs, kFuse,      kDead};
+constexpr Pass kPipeline[] = {kDead, kInside, kWiden,  kUnpack, kFoldEarly, kRefine,    kFoldEarly, kIntegers,
+                              kFold, kRules,  kCommon, kLayout, kFold,      kCommon,    kRules,     kLayout,
+                              kFold, kRules,  kCommon, kDead,   kInside,    kSubgraphs, kFuse,      kDead};
 
 Status run(Graph& graph, const PassOptions& options, bool fusing) {
   for (const Pass& pass : kPipeline) {

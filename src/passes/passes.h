@@ -33,6 +33,7 @@ namespace passes {
 
 /// f16 and bf16 values become f32 inside the graph; inputs and outputs keep their types.
 Result<int> widen_half(Graph& g, const PassOptions& options);
+Result<int> widen_packed(Graph& g, const PassOptions& options);
 /// Replaces nodes whose inputs are constants by their results, and values whose contents are known by constants.
 Result<int> constant_fold(Graph& g, const PassOptions& options);
 /// As constant_fold, but dequantized constants stay what they are.

@@ -3,6 +3,7 @@
 // enter, and narrowed once, where they leave. Intermediate results then keep more bits than the model asked for.
 //
 //     x:f16 → Conv:f16 → Relu:f16 → y:f16     ⇒     x:f16 → Cast → Conv:f32 → Relu:f32 → Cast → y:f16
+#include "ops/bit_cast.h"
 #include "ops/cast.h"
 #include "passes/passes.h"
 
@@ -35,7 +36,8 @@ Status widen_results(Graph& g, NodeId n) {
 
 Result<int> widen_half(Graph& g, const PassOptions&) {
   int changes = 0;
-  std::vector<DType> output_types;
+  std::vector<DType> types, output_types;
+  for (size_t i = 0; i < g.value_count(); ++i) types.push_back(g.value(static_cast<ValueId>(i)).dtype);
   for (const ValueId v : g.outputs) output_types.push_back(g.value(v).dtype);
   for (size_t i = 0; i < g.value_count(); ++i) {
     Value& v = g.value(static_cast<ValueId>(i));
@@ -72,8 +74,20 @@ Result<int> widen_half(Graph& g, const PassOptions&) {
         g.set_input(n, s.first + i, narrow);
       }
     }
+    const auto* bits = g.node(n).as<ops::BitCast>();
+    const bool makes_half = bits && half(bits->to);
+    if (const ValueId in = g.node(n).inputs.empty() ? kNoId : g.node(n).inputs[0]; bits && in != kNoId) {
+      // The bits are those of the model's type, not of the one it is computed in.
+      const auto* widened = g.value(in).producer == kNoId ? nullptr : g.node(g.value(in).producer).as<ops::Cast>();
+      const ValueId source =
+          widened && static_cast<size_t>(in) >= types.size() ? g.node(g.value(in).producer).inputs[0] : in;
+      auto op = std::make_shared<ops::BitCast>(*bits);
+      if (half(types[static_cast<size_t>(source)])) op->from = types[static_cast<size_t>(source)];
+      g.node(n).op = std::move(op);
+    }
     if (any) LATHE_CHECK(g.reinfer(n));
-    if (!g.node(n).op->subgraphs().empty()) LATHE_CHECK(widen_results(g, n));
+    if (makes_half || !g.node(n).op->subgraphs().empty()) LATHE_CHECK(widen_results(g, n));
+    any |= makes_half;
   }
   for (size_t i = 0; i < g.outputs.size(); ++i) {
     if (g.value(g.outputs[i]).dtype == output_types[i]) continue;

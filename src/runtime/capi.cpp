@@ -13,7 +13,7 @@ namespace {
 using namespace lathe;
 
 // The C++ enumerations are handed through as they are.
-static_assert(LATHE_F32 == int(DType::kF32) && LATHE_F4E2M1 == int(DType::kF4E2M1) && LATHE_BF16 == int(DType::kBF16));
+static_assert(LATHE_F32 == int(DType::kF32) && LATHE_I2 == int(DType::kI2) && LATHE_BF16 == int(DType::kBF16));
 static_assert(LATHE_USAGE == int(Code::kUsage) && LATHE_NO_TARGET == int(Code::kNoTarget) &&
               LATHE_INTERRUPTED == int(Code::kInterrupted));
 static_assert(LATHE_PLACE_ALIAS == int(PlanBuffer::Place::kAlias) &&

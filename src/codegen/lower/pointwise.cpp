@@ -63,13 +63,18 @@ Status lower_pointwise(Lowering& lowering, const Node& node) {
   if (!program) return fail(Code::kUnsupported, "has no elementwise program for these types");
   for (const Step& s : program->steps) {
     const bool half = s.dtype == DType::kF16 || s.dtype == DType::kBF16;  // storage: converted, never computed in
-    const bool computes = s.prim != Prim::kInput && s.prim != Prim::kCast;
+    const bool computes = s.prim != Prim::kInput && s.prim != Prim::kCast && s.prim != Prim::kBitcast;
     const DTypeInfo& t = dtype_info(s.dtype);
-    const bool known = s.dtype == DType::kBool || (t.is_int && t.bits >= 8) || (t.is_float && t.bits >= 16);
-    if (!known || (half && computes))
+    if ((!t.is_float && !t.is_int && s.dtype != DType::kBool) || ((half || dtype_storage_only(s.dtype)) && computes))
       return fail(Code::kUnsupported,
                   "elementwise work in " + std::string(dtype_name(s.dtype)) + " is not generated yet");
   }
+
+  for (const ValueId v : node.inputs)
+    if (v != kNoId && dtype_packed(lowering.dtype(v)))
+      return fail(Code::kUnsupported, "packed operands must be unpacked first");
+  if (dtype_packed(lowering.dtype(node.outputs[0])))
+    return fail(Code::kUnsupported, "packed results must be packed apart");
 
   std::vector<ValueId> operands;
   for (const ValueId v : node.inputs)

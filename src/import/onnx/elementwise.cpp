@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "import/onnx/handlers.h"
+#include "ops/bit_cast.h"
+#include "ops/cast.h"
 
 namespace lathe::onnx {
 
@@ -48,19 +50,39 @@ Result<Values> dropout(Node& n) {
   return n.done(std::move(out));
 }
 
+namespace {
+
+ValueId cast_to(Node& n, DType to) {
+  if (n.dtype(0) == to) return n.in(0);
+  return n.b.make<ops::Cast>({n.in(0)}, [&](ops::Cast& c) {
+    n.copy_attributes(c);
+    c.to = to;
+  });
+}
+
+}  // namespace
+
 Result<Values> cast(Node& n) {
   const int64_t to = n.i("to", 0);
   if (to < 0 || !dtype_valid(static_cast<uint64_t>(to)))
     return unsupported("cast to element type " + std::to_string(to) + " is not supported");
   if (n.dtype(0) == DType::kString || static_cast<DType>(to) == DType::kString)
     return unsupported("casts from and to strings are not supported");
-  return n.done(n.b.cast(n.in(0), static_cast<DType>(to)));
+  return n.done(cast_to(n, static_cast<DType>(to)));
 }
 
 Result<Values> cast_like(Node& n) {
   if (n.dtype(0) == DType::kString || n.dtype(1) == DType::kString)
     return unsupported("casts from and to strings are not supported");
-  return n.done(n.b.cast(n.in(0), n.dtype(1)));
+  return n.done(cast_to(n, n.dtype(1)));
+}
+
+Result<Values> bit_cast(Node& n) {
+  const int64_t to = n.i("to", 0);
+  if (to < 0 || !dtype_valid(static_cast<uint64_t>(to)))
+    return unsupported("cast to element type " + std::to_string(to) + " is not supported");
+  if (n.dtype(0) == static_cast<DType>(to)) return n.done(n.in(0));
+  return n.done(n.b.make<ops::BitCast>({n.in(0)}, [&](ops::BitCast& c) { c.to = static_cast<DType>(to); }));
 }
 
 // The bounds are attributes before opset 11.

@@ -161,8 +161,7 @@ Status Importer::add_input(const proto::ValueInfo& v) {
     return fail(Code::kUnsupported,
                 what + ": " + (v.kind.empty() ? "untyped" : std::string(v.kind)) + " inputs are not supported");
   if (v.elem_type < 1 || !dtype_valid(static_cast<uint64_t>(v.elem_type)))
-    return fail(v.elem_type >= 24 && v.elem_type <= 26 ? Code::kUnsupported : Code::kDamaged,
-                what + ": element type " + std::to_string(v.elem_type) + " is not supported");
+    return fail(Code::kDamaged, what + ": element type " + std::to_string(v.elem_type) + " is not supported");
   if (const auto fixed = options_.values.find(name); fixed != options_.values.end()) {
     if (static_cast<int64_t>(fixed->second.dtype()) != v.elem_type ||
         (v.has_shape && fixed->second.dims().size() != v.dims.size()))

@@ -49,7 +49,7 @@ std::optional<Tensor> from_fields(const proto::Tensor& t, DType dtype, size_t co
       break;
   }
   const int bits = dtype_bits(dtype);
-  if (bits == 4) {  // one byte of two values in each int32
+  if (dtype_packed(dtype)) {  // one byte of several values in each int32
     Tensor p = Tensor::zeros(dtype, t.dims);
     const auto bytes = p.mutable_bytes();
     if (t.ints.size() != bytes.size()) return std::nullopt;
@@ -73,8 +73,6 @@ std::optional<Tensor> from_fields(const proto::Tensor& t, DType dtype, size_t co
 
 Result<Tensor> TensorReader::read(const proto::Tensor& t) {
   const std::string what = "tensor \"" + std::string(t.name) + "\"";
-  if (t.data_type >= 24 && t.data_type <= 26)
-    return fail(Code::kUnsupported, what + ": element type " + std::to_string(t.data_type) + " is not supported");
   if (t.data_type < 0 || !dtype_valid(static_cast<uint64_t>(t.data_type)))
     return fail(Code::kDamaged, what + ": unknown element type " + std::to_string(t.data_type));
   const auto dtype = static_cast<DType>(t.data_type);
@@ -99,7 +97,7 @@ Result<Tensor> TensorReader::read(const proto::Tensor& t) {
     return importer::tensor_over(dtype, t.dims, t.raw, model_.owner);
   }
   const size_t stored = t.floats.size() + t.doubles.size() + t.ints.size();
-  if (count > 2 * stored)
+  if (count > 4 * stored)
     return fail(Code::kDamaged,
                 what + ": " + std::to_string(stored) + " values for " + std::to_string(count) + " elements");
   auto r = from_fields(t, dtype, count);
