@@ -26,13 +26,14 @@ Result<std::vector<Tensor>> CumSum::evaluate(std::span<const Tensor> inputs) con
     for_each_index(rows, [&](const std::vector<int64_t>& index, int64_t) {
       int64_t at = 0;
       for (size_t d = 0; d < index.size(); ++d) at += index[d] * strides[d];
-      T sum{};
+      T sum = static_cast<T>(product ? 1 : 0);
+      const auto join = [&](T v) { sum = static_cast<T>(product ? sum * v : sum + v); };
       for (int64_t i = 0; i < n; ++i) {
         const auto k = static_cast<size_t>(at + (reverse ? n - 1 - i : i) * step);
         const T v = x.as<T>()[k];
-        if (!exclusive) sum = static_cast<T>(sum + v);
+        if (!exclusive) join(v);
         y.mutable_as<T>()[k] = sum;
-        if (exclusive) sum = static_cast<T>(sum + v);
+        if (exclusive) join(v);
       }
     });
   });

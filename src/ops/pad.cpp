@@ -29,6 +29,8 @@ Result<std::vector<ValueInfo>> Pad::infer(std::span<const ValueInfo> inputs, con
     return fail(Code::kUsage, "mode \"" + mode + "\" is not constant, reflect, edge or wrap");
   const auto pads = content_of(inputs[1]);
   Shape y = x.shape;
+  if (inputs[1].rank() != 1 || (inputs[1].shape[0].is_const() && inputs[1].shape[0].value() != 2 * x.rank()))
+    return fail(Code::kUsage, "needs " + std::to_string(2 * y.size()) + " pads");
   if (!pads) {
     for (Dim& d : y) d = fresh("pad");
     return one(x.dtype, std::move(y));

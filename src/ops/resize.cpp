@@ -113,12 +113,22 @@ std::vector<std::vector<Resize::Tap>> Resize::taps(size_t d, size_t rank, int64_
   return all;
 }
 
-Result<std::vector<ValueInfo>> Resize::infer(std::span<const ValueInfo> inputs, const FreshSymbol&) const {
-  LATHE_CHECK(check_inputs(inputs, 1, 1));
+Result<std::vector<ValueInfo>> Resize::infer(std::span<const ValueInfo> inputs, const FreshSymbol& fresh) const {
+  LATHE_CHECK(check_inputs(inputs, 1, 4));
   const ValueInfo& x = inputs[0];
   const size_t rank = x.shape.size();
   if (mode != "nearest" && mode != "linear" && mode != "cubic")
     return fail(Code::kUsage, "mode \"" + mode + "\" is not nearest, linear or cubic");
+  if (inputs.size() > 1) {
+    for (size_t i = 1; i < inputs.size(); ++i)
+      if (has(inputs, i) && (inputs[i].rank() != 1 || inputs[i].dtype != (i == 2 ? DType::kI64 : DType::kF32) ||
+                             !inputs[i].shape[0].equals((i == 3 ? 2 : 1) * x.rank())))
+        return fail(Code::kUsage, "scales, sizes or roi do not fit rank " + std::to_string(rank));
+    if (!has(inputs, 1) && !has(inputs, 2)) return fail(Code::kUsage, "there are neither scales nor sizes");
+    Shape y;
+    for (size_t d = 0; d < rank; ++d) y.push_back(fresh("resize"));
+    return one(x.dtype, std::move(y));
+  }
   if ((scales.empty() && sizes.empty()) || (!scales.empty() && scales.size() != rank) ||
       (!sizes.empty() && sizes.size() != rank))
     return fail(Code::kUsage, "needs a scale or a size for each of the " + std::to_string(rank) + " dimensions");
@@ -142,6 +152,18 @@ Result<std::vector<ValueInfo>> Resize::infer(std::span<const ValueInfo> inputs, 
 }
 
 Result<std::vector<Tensor>> Resize::evaluate(std::span<const Tensor> inputs) const {
+  if (inputs.size() > 1) {
+    Resize known = *this;
+    const auto numbers = [](const Tensor& t) {
+      std::vector<double> v;
+      for (int64_t i = 0; i < t.count(); ++i) v.push_back(t.f64_at(i));
+      return v;
+    };
+    if (has(inputs, 1)) known.scales = numbers(inputs[1]);
+    if (has(inputs, 2)) known.sizes = inputs[2].to_i64();
+    if (has(inputs, 3)) known.roi = numbers(inputs[3]);
+    return known.evaluate(inputs.first(1));
+  }
   Tensor x = inputs[0];
   const size_t rank = x.dims().size();
   const ValueInfo info{x.dtype(), to_shape(x.dims()), nullptr, {}};

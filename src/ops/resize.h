@@ -6,7 +6,9 @@
 namespace lathe::ops {
 
 /// Resamples every dimension of x by scales or to sizes (ONNX Resize-19; the importer folds roi/scales/sizes into these
-/// attributes when constant). Only the attributes' dimensions differ from 1. Layout-free: works on any axes.
+/// attributes when constant; else they are inputs 1 … 3: scales f32 [rank], sizes i64 [rank], roi f32 [2 * rank], each
+/// optional, and every size of the result depends on data). Only the attributes' dimensions differ from 1. Layout-free:
+/// works on any axes.
 struct Resize : OpBase<Resize> {
   static constexpr std::string_view kName = "Resize";
   std::vector<double> scales =

@@ -10,6 +10,8 @@ Result<std::vector<ValueInfo>> Tile::infer(std::span<const ValueInfo> inputs, co
   const ValueInfo& x = inputs[0];
   const auto repeats = content_of(inputs[1]);
   Shape y = x.shape;
+  if (inputs[1].rank() != 1 || (inputs[1].shape[0].is_const() && inputs[1].shape[0].value() != x.rank()))
+    return fail(Code::kUsage, "needs a repeat for each of the " + std::to_string(y.size()) + " dimensions");
   if (!repeats) {
     for (Dim& d : y) d = fresh("tile");
     return one(x.dtype, std::move(y));

@@ -175,3 +175,100 @@ extern "C" void lathe_non_max_suppression(const LatheKernelContext* context, voi
   }
   context->symbols[0] = found;
 }
+
+namespace {
+
+template <class T>
+int64_t unique_rows(const T* x, int64_t n, int64_t width, bool sorted, int64_t* order, int64_t* group, int64_t* inverse,
+                    int64_t* first, int64_t* counts) {
+  const auto compare = [&](int64_t i, int64_t j) {
+    for (int64_t k = 0; k < width; ++k) {
+      const T a = x[i * width + k], b = x[j * width + k];
+      const bool a_nan = a != a, b_nan = b != b;
+      if (a_nan || b_nan) {
+        if (a_nan != b_nan) return a_nan ? 1 : -1;
+      } else if (a != b) {
+        return a < b ? -1 : 1;
+      }
+    }
+    return 0;
+  };
+  const auto before = [&](int64_t i, int64_t j) {
+    const int c = compare(i, j);
+    return c != 0 ? c < 0 : i < j;
+  };
+  for (int64_t i = 0; i < n; ++i) order[i] = i;
+  make_heap(order, n, before);
+  sort_heap(order, n, before);
+  // group[i]: which group row i is in; equal rows are neighbours, the first occurrence in front.
+  int64_t found = 0;
+  for (int64_t k = 0; k < n; ++k) {
+    const bool starts = k == 0 || compare(order[k - 1], order[k]) != 0;
+    if (starts) first[found++] = order[k];
+    group[order[k]] = found - 1;
+  }
+  if (!sorted) {  // groups numbered as they first occur
+    int64_t* number = order;
+    for (int64_t g = 0; g < found; ++g) number[g] = -1;
+    int64_t next = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      if (number[group[i]] < 0) {
+        number[group[i]] = next;
+        inverse[next++] = i;
+      }
+    }
+    for (int64_t g = 0; g < found; ++g) first[g] = inverse[g];
+    for (int64_t i = 0; i < n; ++i) group[i] = number[group[i]];
+  }
+  for (int64_t g = 0; g < found; ++g) counts[g] = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    inverse[i] = group[i];
+    ++counts[group[i]];
+  }
+  return found;
+}
+
+}  // namespace
+
+/// bufs: x [n][width], first occurrences, inverse [n], counts; scratch: 16 n bytes.
+extern "C" void lathe_unique(const LatheKernelContext* context, void* const* bufs, const int64_t*, int64_t, int64_t,
+                             int64_t type, int64_t n, int64_t width, int64_t sorted) {
+  context->symbols[0] = 0;
+  const int64_t bytes = (n > 0 ? n : 1) * 8;
+  auto* first = static_cast<int64_t*>(context->grow(context, 1, bytes));
+  auto* counts = static_cast<int64_t*>(first ? context->grow(context, 3, bytes) : nullptr);
+  if (!counts) {
+    *context->fault = LATHE_FAULT_MEMORY;
+    return;
+  }
+  auto* order = static_cast<int64_t*>(context->scratch);
+  auto* inverse = static_cast<int64_t*>(bufs[2]);
+  const auto run = [&](auto tag) {
+    context->symbols[0] = unique_rows(static_cast<const decltype(tag)*>(bufs[0]), n, width, sorted != 0, order,
+                                      order + n, inverse, first, counts);
+  };
+  switch (type) {
+    case 1:
+      return run(float{});
+    case 2:
+      return run(uint8_t{});
+    case 3:
+      return run(int8_t{});
+    case 4:
+      return run(uint16_t{});
+    case 5:
+      return run(int16_t{});
+    case 6:
+      return run(int32_t{});
+    case 7:
+      return run(int64_t{});
+    case 11:
+      return run(double{});
+    case 12:
+      return run(uint32_t{});
+    case 13:
+      return run(uint64_t{});
+    default:
+      *context->fault = LATHE_FAULT_VALUE;
+  }
+}

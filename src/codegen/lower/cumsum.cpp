@@ -4,6 +4,7 @@
 #include "codegen/blocks.h"
 #include "codegen/lower/lower.h"
 #include "codegen/numeric.h"
+#include "codegen/sizes.h"
 
 namespace lathe::codegen {
 
@@ -13,12 +14,26 @@ Status lower_cumsum(Lowering& lowering, const Node& node) {
   const Shape& x = lowering.shape(in);
   const DType type = lowering.dtype(in);
   const auto axes = integers_of(lowering.graph.info(node.inputs[1]));
-  if (!axes || axes->size() != 1) return fail(Code::kUnsupported, "the axis must be a constant");
   if (!Numeric::supports(type))
-    return fail(Code::kUnsupported, "running sums of " + std::string(dtype_name(type)) + " are not generated yet");
-  const int64_t axis = (*axes)[0] < 0 ? (*axes)[0] + static_cast<int64_t>(x.size()) : (*axes)[0];
-  const Dim outer = product(Shape(x.begin(), x.begin() + axis)), inner = product(Shape(x.begin() + axis + 1, x.end()));
-  const Dim& length = x[static_cast<size_t>(axis)];
+    return fail(Code::kUnsupported,
+                "running sums and products of " + std::string(dtype_name(type)) + " are not generated yet");
+  Dim outer = 1, length = 1, inner = 1;
+  if (axes && axes->size() == 1) {
+    const int64_t axis = (*axes)[0] < 0 ? (*axes)[0] + static_cast<int64_t>(x.size()) : (*axes)[0];
+    outer = product(Shape(x.begin(), x.begin() + axis));
+    length = x[static_cast<size_t>(axis)];
+    inner = product(Shape(x.begin() + axis + 1, x.end()));
+  } else {
+    outer = local_symbol(node, "outer");
+    length = local_symbol(node, "length");
+    inner = local_symbol(node, "inner");
+    LATHE_CHECK(lower_sizes(lowering, node,
+                            {"lathe_axis_sizes",
+                             {lowering.buffer(node.inputs[1])},
+                             {static_cast<int64_t>(lowering.dtype(node.inputs[1])), static_cast<int64_t>(x.size())},
+                             {x},
+                             {outer.symbol_name(), length.symbol_name(), inner.symbol_name()}}));
+  }
   const bool small = lowering.typical(product(x)) * dtype_bits(type) / 8 <= kSmallBytes;
   constexpr int64_t kBlock = 256;  // columns of a task
   const std::vector<Dim> grid{outer, ceil_div(inner, kBlock)};
@@ -32,10 +47,11 @@ Status lower_cumsum(Lowering& lowering, const Node& node) {
       Val size = e.dim(inner), n = e.dim(length), first = e.mul(at[1], kBlock);
       Val base = e.mul(e.mul(at[0], n), size);
       e.for_vectors(e.imin(e.sub(size, first), e.i64(kBlock)), num.lanes(), [&](Val c, int lanes, Val mask) {
-        e.loop(e.i64(0), n, 1, {num.constant(0, lanes)}, [&](Val i, const Vals& sum) {
+        e.loop(e.i64(0), n, 1, {num.constant(op.product ? 1 : 0, lanes)}, [&](Val i, const Vals& sum) {
           Val line = op.reverse ? e.sub(e.sub(n, e.i64(1)), i) : i;
           Val place = e.mul(e.add(e.add(base, e.mul(line, size)), e.add(first, c)), num.bytes());
-          Val next = num.add(sum[0], num.load(e.at(e.buf(0), place), lanes, mask));
+          Val v = num.load(e.at(e.buf(0), place), lanes, mask);
+          Val next = op.product ? num.mul(sum[0], v) : num.add(sum[0], v);
           num.store(op.exclusive ? sum[0] : next, e.at(e.buf(1), place), mask);
           return Vals{next};
         });

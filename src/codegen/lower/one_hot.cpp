@@ -4,6 +4,7 @@
 #include "codegen/blocks.h"
 #include "codegen/lower/lower.h"
 #include "codegen/numeric.h"
+#include "codegen/sizes.h"
 
 namespace lathe::codegen {
 
@@ -19,8 +20,13 @@ Status lower_one_hot(Lowering& lowering, const Node& node) {
   const Dim outer = product(Shape(y.begin(), y.begin() + op.axis)),
             inner = product(Shape(y.begin() + op.axis + 1, y.end()));
   const Dim& depth = y[static_cast<size_t>(op.axis)];
-  if (!lowering.value(node.inputs[1]).constant && !content_of(lowering.graph.info(node.inputs[1])))
-    return fail(Code::kUnsupported, "the depth of a one-hot encoding must be known when shapes are");
+  if (fresh_dims(lowering, node)[static_cast<size_t>(op.axis)])
+    LATHE_CHECK(lower_sizes(lowering, node,
+                            {"lathe_count_size",
+                             {lowering.buffer(node.inputs[1])},
+                             {static_cast<int64_t>(lowering.dtype(node.inputs[1])), int64_t{1} << 40},
+                             {},
+                             {depth.symbol_name()}}));
   const bool small = bytes * lowering.typical(product(y)) <= kSmallBytes;
   const std::vector<Dim> grid{outer};
   Call call;

@@ -3,6 +3,7 @@
 
 #include "codegen/blocks.h"
 #include "codegen/lower/lower.h"
+#include "codegen/sizes.h"
 
 namespace lathe::codegen {
 
@@ -77,8 +78,22 @@ Status lower_pad(Lowering& lowering, const Node& node) {
   const Shape &x = lowering.shape(in), &y = lowering.shape(out);
   const DType type = lowering.dtype(in);
   LATHE_TRY(const int bytes, element_bytes(type));
-  const auto pads = content_of(lowering.graph.info(node.inputs[1]));
-  if (!pads || pads->size() != 2 * x.size()) return fail(Code::kUnsupported, "the pads must be known when shapes are");
+  auto pads = content_of(lowering.graph.info(node.inputs[1]));
+  if (!pads) {
+    SizesCall sizes{"lathe_pad_sizes",
+                    {lowering.buffer(node.inputs[1])},
+                    {static_cast<int64_t>(lowering.dtype(node.inputs[1])), static_cast<int64_t>(x.size())},
+                    {x},
+                    size_symbols(lowering, node)};
+    pads.emplace();
+    for (size_t i = 0; i < 2 * x.size(); ++i) {
+      const Dim pad = local_symbol(node, "pad", i);
+      sizes.symbols.push_back(pad.symbol_name());
+      pads->push_back(pad - kSignedBias);
+    }
+    LATHE_CHECK(lower_sizes(lowering, node, std::move(sizes)));
+  }
+  if (pads->size() != 2 * x.size()) return fail(Code::kUsage, "the pads do not fit the input");
   const bool has_value = node.inputs.size() > 2 && node.inputs[2] != kNoId;
 
   // Dimensions without padding join the one outside them.

@@ -8,6 +8,7 @@
 #include <array>
 
 #include "codegen/blocks.h"
+#include "codegen/elementary.h"
 #include "codegen/lower/lower.h"
 #include "codegen/numeric.h"
 
@@ -42,7 +43,7 @@ struct ReduceEmitter {
   }
   Val step(Pass pass, Val acc, Val x, Val top) {
     if (pass == Pass::kTop) return num.max(x, acc);
-    if (pass == Pass::kExpSum) return e.b.CreateFAdd(acc, e.exp(e.b.CreateFSub(x, top)));
+    if (pass == Pass::kExpSum) return e.b.CreateFAdd(acc, elementary(e, Prim::kExp, num.type, e.b.CreateFSub(x, top)));
     switch (kind) {
       case Kind::kMax:
         return num.max(x, acc);
@@ -83,9 +84,9 @@ struct ReduceEmitter {
       case Kind::kL2:
         return num.sqrt(acc);
       case Kind::kLogSum:
-        return e.log(acc);
+        return elementary(e, Prim::kLog, num.type, acc);
       case Kind::kLogSumExp:
-        return e.b.CreateFAdd(e.log(acc), top);
+        return e.b.CreateFAdd(elementary(e, Prim::kLog, num.type, acc), top);
       default:
         return acc;
     }
@@ -197,8 +198,8 @@ Status lower_reduce(Lowering& lowering, const Node& node) {
   const auto* const found = std::find(kKinds.begin(), kKinds.end(), op.kind);
   const auto kind = static_cast<Kind>(found - kKinds.begin());
   const bool logarithm = kind == Kind::kLogSum || kind == Kind::kLogSumExp;
-  const bool single = type == DType::kF32 || type == DType::kF16 || type == DType::kBF16;
-  if (!Numeric::supports(type) || (logarithm && !single) || (kind == Kind::kL2 && !Numeric::is_float(type)))
+  if (!Numeric::supports(type) || (logarithm && !Numeric::is_float(type)) ||
+      (kind == Kind::kL2 && !Numeric::is_float(type)))
     return fail(Code::kUnsupported,
                 op.kind + " reduction of " + std::string(dtype_name(type)) + " is not generated yet");
   if (!node.epilogue.empty()) return fail(Code::kUnsupported, "a reduction takes no epilogue");

@@ -6,11 +6,13 @@
 #include "ops/resize.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "codegen/blocks.h"
 #include "codegen/lower/lower.h"
 #include "codegen/numeric.h"
+#include "codegen/sizes.h"
 
 namespace lathe::codegen {
 
@@ -273,6 +275,84 @@ Status lower_pass(Lowering& l, const Node& node, const Table& t, const Shape& x,
   return l.call(node, std::move(call));
 }
 
+int64_t place_of(const std::string& name, std::initializer_list<std::string_view> names) {
+  return std::find(names.begin(), names.end(), name) - names.begin();
+}
+
+/// Scales, sizes or roi are inputs: everything is worked out when the model runs.
+Status lower_computed(Lowering& l, const Node& node, const ops::Resize& op, bool moves) {
+  const ValueId in = node.inputs[0], out = node.outputs[0];
+  const DType type = l.dtype(in);
+  if (!moves && type != DType::kF32)
+    return fail(Code::kUnsupported,
+                op.mode + " resampling of " + std::string(dtype_name(type)) + " is not generated yet");
+  const Shape &x = l.shape(in), &y = l.shape(out);
+  const auto rank = static_cast<int64_t>(x.size());
+  const auto input = [&](size_t i) { return i < node.inputs.size() ? l.buffer(node.inputs[i]) : kNone; };
+  const BufferId scaling = l.temporary(24 * rank);
+  const int64_t mode = place_of(op.mode, {"nearest", "linear", "cubic"});
+  SizesCall sizes{"lathe_resize_sizes",
+                  {input(1), input(2), input(3), scaling},
+                  {rank, mode, op.antialias ? 1 : 0},
+                  {x},
+                  size_symbols(l, node)};
+  std::vector<Table> tables;
+  for (size_t d = 0; d < x.size(); ++d) {
+    const Dim taps = local_symbol(node, "taps", d);
+    sizes.symbols.push_back(taps.symbol_name());
+    tables.push_back({d, x[d], y[d]});
+  }
+  LATHE_CHECK(lower_sizes(l, node, std::move(sizes)));
+  std::vector<Dim> taps;
+  for (Table& t : tables) {
+    taps.push_back(moves ? Dim(1) : local_symbol(node, "taps", t.dim));
+    t.index = l.temporary(t.out * taps.back() * Dim(4));
+    if (!moves) {
+      t.weight = l.temporary(t.out * taps.back() * Dim(4));
+      t.fixed = l.temporary(t.out * Dim(4));
+    }
+    const std::vector<Dim> arguments{
+        static_cast<int64_t>(t.dim),
+        t.in,
+        t.out,
+        taps.back(),
+        mode,
+        place_of(op.coordinate, {"half_pixel", "asymmetric", "pytorch_half_pixel", "align_corners",
+                                 "tf_crop_and_resize", "tf_half_pixel_for_nn", "half_pixel_symmetric"}),
+        place_of(op.nearest_mode, {"floor", "ceil", "round_prefer_ceil"}),
+        std::bit_cast<int64_t>(op.cubic_coeff_a),
+        op.exclude_outside ? 1 : 0,
+        op.antialias ? 1 : 0,
+        std::bit_cast<int64_t>(op.extrapolation)};
+    Call call;
+    call.scalars = Lowering::symbolic(arguments);
+    call.buffers = {scaling, t.index, t.weight, t.fixed};
+    call.kernel = l.longtail_kernel("lathe_resize_table", call.scalars, arguments);
+    call.tactic = "table";
+    LATHE_CHECK(l.call(node, std::move(call)));
+  }
+  if (moves) return lower_nearest(l, node, tables, dtype_bits(type) / 8);
+  Shape shape = x;
+  BufferId from = l.buffer(in);
+  for (size_t i = 0; i < tables.size(); ++i) {
+    const Table& t = tables[i];
+    Shape next = shape;
+    next[t.dim] = t.out;
+    const BufferId to = i + 1 == tables.size() ? l.buffer(out) : l.temporary(product(next) * Dim(4));
+    const std::vector<Dim> arguments{t.in, t.out, product_of(shape, t.dim + 1, shape.size()), taps[i]};
+    Call call;
+    call.scalars = Lowering::symbolic(arguments);
+    call.buffers = {from, t.index, t.weight, t.fixed, to};
+    call.tasks = product_of(shape, 0, t.dim) * t.out;
+    call.kernel = l.longtail_kernel("lathe_resize_pass", call.scalars, arguments);
+    call.tactic = "pass along dimension " + std::to_string(t.dim);
+    LATHE_CHECK(l.call(node, std::move(call)));
+    shape = next;
+    from = to;
+  }
+  return {};
+}
+
 }  // namespace
 
 Status lower_resize(Lowering& lowering, const Node& node) {
@@ -280,6 +360,7 @@ Status lower_resize(Lowering& lowering, const Node& node) {
   const ValueId in = node.inputs[0], out = node.outputs[0];
   const DType type = lowering.dtype(in);
   const bool nearest = op.mode == "nearest" && op.coordinate != "tf_crop_and_resize";
+  if (node.inputs.size() > 1 && !lowering.shape(in).empty()) return lower_computed(lowering, node, op, nearest);
   if (nearest)
     LATHE_CHECK(element_bytes(type));
   else if (type != DType::kF32 && type != DType::kF16 && type != DType::kBF16)

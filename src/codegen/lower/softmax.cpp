@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "codegen/blocks.h"
+#include "codegen/elementary.h"
 #include "codegen/lower/lower.h"
 #include "codegen/numeric.h"
 
@@ -16,6 +17,7 @@ namespace {
 struct SoftmaxEmitter {
   Emitter& e;
   Numeric num;
+  int work_bytes = dtype_bits(num.type) / 8;
   const Epilogue& epilogue;
   bool log;
 
@@ -40,7 +42,9 @@ struct SoftmaxEmitter {
     return join_pairs(v, [&](Val a, Val b) { return larger(a, b); });
   }
   /// What turns exponentials (or, for log, differences) into results.
-  Val normalizer(Val sum) { return log ? e.log(sum) : e.b.CreateFDiv(num.constant(1, 1), sum); }
+  Val normalizer(Val sum) {
+    return log ? elementary(e, Prim::kLog, num.type, sum) : e.b.CreateFDiv(num.constant(1, 1), sum);
+  }
   Val result(Val v, Val normal) { return log ? e.b.CreateFSub(v, normal) : e.b.CreateFMul(v, normal); }
 
   /// A row of `length` elements in registers.
@@ -60,7 +64,7 @@ struct SoftmaxEmitter {
     Vals power;
     for (Val& v : x) {
       v = e.b.CreateFSub(v, top);
-      power.push_back(e.exp(v));
+      power.push_back(elementary(e, Prim::kExp, num.type, v));
     }
     Val normal = e.splat(normalizer(e.reduce_add(sum_of(power))), n);
     for (size_t i = 0; i < count; ++i) {
@@ -95,19 +99,20 @@ struct SoftmaxEmitter {
     tops.pop_back();
     Val top = larger(single, largest_lane(largest_of(tops)));
     Val top_n = e.splat(top, n);
-    Vals sums =
-        fold_vectors(e, size, n, kUnroll, init(num.constant(0, n), num.constant(0, 1)),
-                     [&](Val i, int unroll, int lanes, Val mask, const Vals& a) {
-                       Vals next = a;
-                       for (int u = 0; u < unroll; ++u) {
-                         Val at = e.add(i, e.i64(int64_t{u} * n));
-                         Val p = e.exp(e.b.CreateFSub(load(e.add(base, at), lanes, mask), lanes == 1 ? top : top_n));
-                         if (mask) p = e.b.CreateSelect(mask, p, num.constant(0, n));
-                         if (!log) e.store(DType::kF32, p, e.at(e.scratch(), e.mul(at, 4)), mask);
-                         next[slot(lanes, u)] = e.b.CreateFAdd(a[slot(lanes, u)], p);
-                       }
-                       return next;
-                     });
+    Vals sums = fold_vectors(e, size, n, kUnroll, init(num.constant(0, n), num.constant(0, 1)),
+                             [&](Val i, int unroll, int lanes, Val mask, const Vals& a) {
+                               Vals next = a;
+                               for (int u = 0; u < unroll; ++u) {
+                                 Val at = e.add(i, e.i64(int64_t{u} * n));
+                                 Val p = elementary(
+                                     e, Prim::kExp, num.type,
+                                     e.b.CreateFSub(load(e.add(base, at), lanes, mask), lanes == 1 ? top : top_n));
+                                 if (mask) p = e.b.CreateSelect(mask, p, num.constant(0, n));
+                                 if (!log) e.store(num.type, p, e.at(e.scratch(), e.mul(at, work_bytes)), mask);
+                                 next[slot(lanes, u)] = e.b.CreateFAdd(a[slot(lanes, u)], p);
+                               }
+                               return next;
+                             });
     single = sums.back();
     sums.pop_back();
     Val normal = normalizer(e.b.CreateFAdd(single, e.reduce_add(sum_of(sums))));
@@ -116,7 +121,7 @@ struct SoftmaxEmitter {
       for (int u = 0; u < unroll; ++u) {
         Val at = e.add(i, e.i64(int64_t{u} * n));
         Val v = log ? e.b.CreateFSub(load(e.add(base, at), lanes, mask), lanes == 1 ? top : top_n)
-                    : e.load(DType::kF32, e.at(e.scratch(), e.mul(at, 4)), lanes, mask);
+                    : e.load(num.type, e.at(e.scratch(), e.mul(at, work_bytes)), lanes, mask);
         store(result(v, lanes == 1 ? normal : normal_n), e.add(base, at), row, at, lanes, mask);
       }
       return Vals{};
@@ -136,10 +141,10 @@ struct SoftmaxEmitter {
       Vals power;
       for (Val& v : x) {
         v = e.b.CreateFSub(v, top);
-        power.push_back(e.exp(v));
+        power.push_back(elementary(e, Prim::kExp, num.type, v));
       }
       Val sum = sum_of(power);
-      Val normal = log ? e.log(sum) : e.b.CreateFDiv(num.constant(1, n), sum);
+      Val normal = log ? elementary(e, Prim::kLog, num.type, sum) : e.b.CreateFDiv(num.constant(1, n), sum);
       for (size_t k = 0; k < x.size(); ++k) put(result(log ? x[k] : power[k], normal), e.i64(static_cast<int64_t>(k)));
       return;
     }
@@ -147,12 +152,13 @@ struct SoftmaxEmitter {
     Val top = e.loop(e.i64(0), size, 1, {num.lowest(n)},
                      [&](Val k, const Vals& a) { return Vals{larger(load(index(k), n, mask), a[0])}; })[0];
     Val sum = e.loop(e.i64(0), size, 1, {num.constant(0, n)}, [&](Val k, const Vals& a) {
-      return Vals{e.b.CreateFAdd(a[0], e.exp(e.b.CreateFSub(load(index(k), n, mask), top)))};
+      return Vals{
+          e.b.CreateFAdd(a[0], elementary(e, Prim::kExp, num.type, e.b.CreateFSub(load(index(k), n, mask), top)))};
     })[0];
-    Val normal = log ? e.log(sum) : e.b.CreateFDiv(num.constant(1, n), sum);
+    Val normal = log ? elementary(e, Prim::kLog, num.type, sum) : e.b.CreateFDiv(num.constant(1, n), sum);
     e.for_each(e.i64(0), size, 1, [&](Val k) {
       Val v = e.b.CreateFSub(load(index(k), n, mask), top);
-      put(result(log ? v : e.exp(v), normal), k);
+      put(result(log ? v : elementary(e, Prim::kExp, num.type, v), normal), k);
     });
   }
 };
@@ -164,13 +170,14 @@ Status lower_softmax(Lowering& lowering, const Node& node) {
   const ValueId in = node.inputs[0], out = node.outputs[0];
   const Shape& x = lowering.shape(in);
   const DType type = lowering.dtype(in);
-  if (type != DType::kF32 && type != DType::kF16 && type != DType::kBF16)
+  if (!Numeric::supports(type) || !Numeric::is_float(type))
     return fail(Code::kUnsupported, "softmax of " + std::string(dtype_name(type)) + " is not generated yet");
   const auto axis = static_cast<size_t>(op.axis);
   const Dim& length = x[axis];
   if (length.equals(0)) return {};
   const Target& target = lowering.target;
-  const int lanes = target.f32_lanes();
+  const int work_bytes = type == DType::kF64 ? 8 : 4;
+  const int lanes = target.vector_bits / 8 / work_bytes;
 
   Epilogue epilogue(lowering, node);
   // [outer, length, middle, inner]; without an epilogue the last two are one.
@@ -198,10 +205,10 @@ Status lower_softmax(Lowering& lowering, const Node& node) {
     call.scalars = Lowering::symbolic(dims);
     call.tasks = small ? Dim(1) : ceil_div(outer, per_task);
     const bool in_registers = known && *known <= registers * lanes && (*known % lanes == 0 || target.masked_access);
-    if (!in_registers && !op.log) call.scratch_bytes = length * 4 + 64;
+    if (!in_registers && !op.log) call.scratch_bytes = length * work_bytes + 64;
     call.tactic = in_registers ? "registers" : "passes";
     call.kernel = lowering.kernel("softmax", call.scalars, [&](Emitter& e) {
-      SoftmaxEmitter s{e, {e, type}, epilogue, op.log};
+      SoftmaxEmitter s{e, {e, type}, work_bytes, epilogue, op.log};
       Val from = small ? e.i64(0) : e.mul(e.begin(), per_task);
       Val to = small ? e.dim(outer) : e.imin(e.mul(e.end(), per_task), e.dim(outer));
       e.for_each(from, to, 1, [&](Val row) { in_registers ? s.short_row(row, *known) : s.long_row(row, length); });
@@ -221,7 +228,7 @@ Status lower_softmax(Lowering& lowering, const Node& node) {
   call.tasks = small ? Dim(1) : product(grid);
   call.tactic = in_registers ? "columns in registers" : "columns";
   call.kernel = lowering.kernel("softmax", call.scalars, [&](Emitter& e) {
-    SoftmaxEmitter s{e, {e, type}, epilogue, op.log};
+    SoftmaxEmitter s{e, {e, type}, work_bytes, epilogue, op.log};
     const auto task = [&](const Vals& at) {
       Val width = e.dim(inner), many = e.dim(middle);
       Val row = e.add(e.mul(e.mul(at[0], e.dim(length)), many), at[1]);

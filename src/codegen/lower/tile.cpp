@@ -3,14 +3,27 @@
 
 #include "codegen/blocks.h"
 #include "codegen/lower/lower.h"
+#include "codegen/sizes.h"
 
 namespace lathe::codegen {
 
 Status lower_tile(Lowering& lowering, const Node& node) {
   const ValueId in = node.inputs[0], out = node.outputs[0];
   const Shape &x = lowering.shape(in), &y = lowering.shape(out);
-  const auto repeats = content_of(lowering.graph.info(node.inputs[1]));
-  if (!repeats) return fail(Code::kUnsupported, "the repeats of a tile must be known when shapes are");
+  auto repeats = content_of(lowering.graph.info(node.inputs[1]));
+  if (!repeats) {
+    SizesCall sizes{"lathe_tile_sizes",
+                    {lowering.buffer(node.inputs[1])},
+                    {static_cast<int64_t>(lowering.dtype(node.inputs[1])), static_cast<int64_t>(x.size())},
+                    {x},
+                    size_symbols(lowering, node)};
+    repeats.emplace();
+    for (size_t d = 0; d < x.size(); ++d) {
+      repeats->push_back(local_symbol(node, "repeat", d));
+      sizes.symbols.push_back(repeats->back().symbol_name());
+    }
+    LATHE_CHECK(lower_sizes(lowering, node, std::move(sizes)));
+  }
   StridedCopy copy;
   LATHE_TRY(copy.bytes, element_bytes(lowering.dtype(in)));
   const auto from = row_strides(x), to = row_strides(y);

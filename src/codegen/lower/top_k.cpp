@@ -4,6 +4,7 @@
 #include "codegen/blocks.h"
 #include "codegen/lower/lower.h"
 #include "codegen/numeric.h"
+#include "codegen/sizes.h"
 
 namespace lathe::codegen {
 
@@ -14,12 +15,17 @@ Status lower_top_k(Lowering& lowering, const Node& node) {
   const DType type = lowering.dtype(in);
   if (!Numeric::supports(type) || type == DType::kF16 || type == DType::kBF16)
     return fail(Code::kUnsupported, "the largest of " + std::string(dtype_name(type)) + " are not generated yet");
-  if (!content_of(lowering.graph.info(node.inputs[1])))
-    return fail(Code::kUnsupported, "k must be known when shapes are");
   const auto axis = static_cast<size_t>(op.axis);
   const Dim outer = product(Shape(x.begin(), x.begin() + op.axis)),
             inner = product(Shape(x.begin() + op.axis + 1, x.end()));
   const Dim &n = x[axis], &k = y[axis];
+  if (fresh_dims(lowering, node)[axis])
+    LATHE_CHECK(lower_sizes(lowering, node,
+                            {"lathe_count_size",
+                             {lowering.buffer(node.inputs[1])},
+                             {static_cast<int64_t>(lowering.dtype(node.inputs[1])), n},
+                             {},
+                             {k.symbol_name()}}));
   Call call;
   call.scalars = Lowering::symbolic({n, k, inner});
   call.buffers = {lowering.buffer(in), lowering.buffer(node.outputs[0]),

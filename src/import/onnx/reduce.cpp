@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <numeric>
 
+#include "import/onnx/computed_axes.h"
 #include "import/onnx/handlers.h"
 #include "ops/arg_reduce.h"
 
@@ -8,7 +9,18 @@ namespace lathe::onnx {
 
 // Axes are an attribute before opset 18 (13 for ReduceSum). The row names the kind.
 Result<Values> reduce(Node& n) {
-  LATHE_TRY(const auto given, n.axes_of(1));
+  if (computed(n, 1)) {
+    LATHE_TRY(const int64_t count, axis_count(n, 1));
+    if (count > 0) {
+      const bool truth = n.dtype(0) == DType::kBool;
+      LATHE_TRY(const Values y, reduce_computed(n, truth ? n.b.cast(n.in(0), DType::kU8) : n.in(0)));
+      return n.done(truth ? n.b.cast(y[0], DType::kBool) : y[0]);
+    }
+  }
+  std::optional<std::vector<int64_t>> given;
+  if (!computed(n, 1)) {
+    LATHE_TRY(given, n.axes_of(1));
+  }
   std::vector<int64_t> axes;
   if (given && !given->empty()) {
     LATHE_TRY(axes, Node::axes(*given, n.rank(0)));

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "import/onnx/computed_axes.h"
 #include "import/onnx/handlers.h"
 
 namespace lathe::onnx {
@@ -29,6 +30,45 @@ std::optional<std::vector<double>> factors(const std::vector<Dim>& sizes, const 
   return f;
 }
 
+// Scales, sizes or roi that the model computes, as inputs of the operator for every dimension.
+Result<Values> resize_computed(Node& n, std::shared_ptr<ops::Resize> op, const std::vector<int64_t>& axes,
+                               ValueId scales, ValueId sizes, ValueId roi) {
+  const int64_t rank = n.rank(0);
+  const auto count = static_cast<int64_t>(axes.size());
+  for (const auto& [v, each] : {std::pair{scales, 1}, {sizes, 1}, {roi, 2}})
+    if (v != kNoId && (n.b.rank(v) != 1 || !n.b.shape(v)[0].equals(each * count)))
+      return damaged("scales, sizes or roi have the wrong length");
+  const ValueId which = n.b.i64s(axes);
+  const bool all = count == rank && axes == all_axes(rank);
+  const auto ones = [&](double v) { return n.b.expand(n.b.scalar(DType::kF32, v), {rank}); };
+  if (scales != kNoId) scales = n.b.cast(scales, DType::kF32);
+  if (sizes != kNoId) {
+    sizes = n.b.cast(sizes, DType::kI64);
+    const std::string policy = n.s("keep_aspect_ratio_policy", "stretch");
+    if (policy != "stretch") {
+      // One scale for all axes: the least or the greatest that was asked for.
+      const ValueId have = n.b.cast(n.b.op("Gather", {shape_of(n, n.in(0)), which}), DType::kF32);
+      const ValueId ratio = n.b.op("Div", {n.b.cast(sizes, DType::kF32), have});
+      const ValueId scale = n.b.reduce(policy == "not_larger" ? "min" : "max", ratio, {0}, true);
+      scales = n.b.op("Mul", {scale, n.b.expand(n.b.scalar(DType::kF32, 1), {count})});
+      const ValueId half = n.b.op("Add", {n.b.op("Mul", {scale, have}), n.b.scalar(DType::kF32, 0.5)});
+      sizes = n.b.cast(n.b.op("Floor", {half}), DType::kI64);
+    }
+    if (!all) sizes = spread(n, which, sizes, shape_of(n, n.in(0)));
+  }
+  if (scales != kNoId && !all) scales = spread(n, which, scales, ones(1));
+  if (roi != kNoId) {
+    roi = n.b.cast(roi, DType::kF32);
+    std::vector<int64_t> both = axes;
+    for (const int64_t a : axes) both.push_back(a + rank);
+    if (!all) roi = spread(n, n.b.i64s(both), roi, n.b.concat({ones(0), ones(1)}, 0));
+  }
+  Values inputs = {n.in(0), scales, sizes, roi};
+  while (inputs.back() == kNoId) inputs.pop_back();
+  op->roi.clear();
+  return n.done(n.b.add(std::move(op), std::move(inputs)));
+}
+
 }  // namespace
 
 Result<Values> resize(Node& n) {
@@ -49,6 +89,12 @@ Result<Values> resize(Node& n) {
   const size_t scales_at = n.opset() < 11 ? 1 : 2, count = axes.size();
   // An empty tensor stands for an absent input in opset 11.
   const auto given = [&](size_t i) { return n.has(i) && !product(n.shape(i)).equals(0); };
+  const bool crop = n.opset() >= 11 && op->coordinate == "tf_crop_and_resize";
+  const bool by_size = n.opset() >= 11 && !given(scales_at) && given(3);
+  const bool size_known = by_size && content_of(n.b.info(n.in(3)));
+  if ((given(scales_at) && !n.constant(scales_at)) || (by_size && !size_known) || (crop && !n.constant(1)))
+    return resize_computed(n, std::move(op), axes, given(scales_at) ? n.in(scales_at) : kNoId,
+                           by_size ? n.in(3) : kNoId, crop ? n.in(1) : kNoId);
   if (n.opset() >= 11 && op->coordinate == "tf_crop_and_resize") {
     LATHE_TRY(const auto roi, n.numbers(1, "roi"));
     if (roi.size() != 2 * count) return damaged("roi has the wrong length");
@@ -108,6 +154,7 @@ Result<Values> upsample(Node& n) {
   op->mode = n.s("mode", "nearest");
   op->coordinate = "asymmetric";
   op->nearest_mode = "floor";
+  if (n.has(1) && !n.constant(1)) return resize_computed(n, std::move(op), all_axes(n.rank(0)), n.in(1), kNoId, kNoId);
   if (n.has(1)) {
     LATHE_TRY(op->scales, n.numbers(1, "scales"));
   } else {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "import/onnx/computed_axes.h"
 #include "import/onnx/handlers.h"
 #include "import/onnx/importer.h"
 #include "ops/expand.h"
@@ -89,6 +90,7 @@ Result<Values> flatten(Node& n) {
 }
 
 Result<Values> squeeze(Node& n) {
+  if (computed(n, 1)) return squeeze_computed(n);
   LATHE_TRY(const auto given, n.axes_of(1));
   Shape target;
   if (given) {
@@ -108,6 +110,7 @@ Result<Values> squeeze(Node& n) {
 }
 
 Result<Values> unsqueeze(Node& n) {
+  if (computed(n, 1)) return unsqueeze_computed(n);
   LATHE_TRY(const auto given, n.axes_of(1));
   if (!given) return damaged("axes are missing");
   const int64_t rank = n.rank(0) + static_cast<int64_t>(given->size());

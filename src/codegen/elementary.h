@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "codegen/emitter.h"
+
+namespace lathe::codegen {
+
+/// exp or log of `n` lanes of f32 (in registers) or f64 (lane by lane).
+inline Val elementary(Emitter& e, Prim prim, DType type, Val x) {
+  if (type == DType::kF32) return prim == Prim::kExp ? e.exp(x) : e.log(x);
+  const auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(x->getType());
+  ProgramBuilder b;
+  return e.program(b.finish(unary(prim, b.input(type))), {&x, 1},
+                   vector ? static_cast<int>(vector->getNumElements()) : 1);
+}
+
+}  // namespace lathe::codegen
