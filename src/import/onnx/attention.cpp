@@ -5,9 +5,12 @@
 #include <limits>
 
 #include "import/onnx/compose.h"
+#include "import/onnx/computed_axes.h"
 #include "import/onnx/handlers.h"
 #include "ops/gather.h"
+#include "ops/matmul.h"
 #include "ops/pad.h"
+#include "ops/softmax.h"
 
 namespace lathe::onnx {
 
@@ -56,13 +59,102 @@ Result<ValueId> window_mask(Node& n, const Dim& queries, const Dim& keys, const 
   return n.b.constant(std::move(t));
 }
 
+// 0, 1, … size - 1 as i64, of a dimension of `x`.
+ValueId positions(Node& n, ValueId x, int64_t axis) {
+  const Dim size = n.b.shape(x)[static_cast<size_t>(axis)];
+  const ValueId count =
+      size.is_const() ? n.b.i64(size.value()) : n.b.reshape(n.b.slice(shape_of(n, x), 0, axis, axis + 1), {});
+  return n.b.op("Range", {n.b.i64(0), count, n.b.i64(1)});
+}
+
+// What a query may see of the keys as numbers to be added to the scores: 0, or -infinity. kNoId: all of it.
+// offset: the position of the first query, an i64 scalar or [batch, 1, 1, 1].
+Result<ValueId> visibility(Node& n, ValueId q, ValueId k, ValueId offset, Window window, DType dtype) {
+  ValueId seen = kNoId;
+  const auto both = [&](ValueId a, ValueId b) { return a == kNoId ? b : n.b.op("And", {a, b}); };
+  const Dim queries = n.b.shape(q)[2], keys = n.b.shape(k)[2];
+  const ValueId i = n.b.reshape(positions(n, q, 2), {queries, 1}), j = n.b.reshape(positions(n, k, 2), {1, keys});
+  if (window.left >= 0 || window.right >= 0) {
+    const ValueId distance = n.b.op("Sub", {j, n.b.op("Add", {i, offset})});
+    if (window.right >= 0) seen = both(seen, n.b.op("LessOrEqual", {distance, n.b.i64(window.right)}));
+    if (window.left >= 0) seen = both(seen, n.b.op("GreaterOrEqual", {distance, n.b.i64(-window.left)}));
+  }
+  if (n.has(6)) {
+    const ValueId used = n.b.reshape(n.b.cast(n.in(6), DType::kI64), {n.b.shape(q)[0], 1, 1, 1});
+    seen = both(seen, n.b.op("Less", {j, used}));
+  }
+  if (seen == kNoId) return kNoId;
+  return n.b.op("Where", {seen, n.b.scalar(dtype, 0), n.b.scalar(dtype, -std::numeric_limits<double>::infinity())});
+}
+
+// Attention step by step, for what the fused operator does not do: scores that are an output, capped scores, lengths
+// that differ between the samples. k and v include the past.
+Result<Values> stepwise_attention(Node& n, ValueId q, ValueId k, ValueId v) {
+  const Shape sq = n.b.shape(q), sk = n.b.shape(k), sv = n.b.shape(v);
+  const DType dtype = n.b.dtype(q);
+  const auto heads = sq[1].as_const(), kv_heads = sk[1].as_const();
+  if (!heads || !kv_heads || *kv_heads < 1 || *heads % *kv_heads != 0)
+    return damaged("the heads of " + shape_str(sq) + " and " + shape_str(sk) + " do not fit");
+  const double scale = n.attr("scale") ? n.f("scale", 1) : 1 / std::sqrt(static_cast<double>(sq[3].value()));
+  const int64_t group = *heads / *kv_heads;
+  // Query heads that share a key head are rows of one product.
+  const Shape scores = {sq[0], *heads, sq[2], sk[2]};
+  const auto grouped = [&](ValueId x, const Dim& last) {
+    return group == 1 ? x : n.b.reshape(x, {sq[0], *kv_heads, group * sq[2], last});
+  };
+  const ValueId qk = n.b.make<ops::MatMul>({grouped(q, sq[3]), k}, [](ops::MatMul& m) { m.trans_b = true; });
+  ValueId x = n.b.op("Mul", {group == 1 ? qk : n.b.reshape(qk, scores), n.b.scalar(dtype, scale)});
+  const int64_t mode = n.i("qk_matmul_output_mode", 0);
+  ValueId shown = x;
+  if (const double cap = n.f("softcap", 0); cap > 0) {
+    const ValueId c = n.b.scalar(dtype, cap);
+    x = n.b.op("Mul", {n.b.op("Tanh", {n.b.op("Div", {x, c})}), c});
+    if (mode == 1) shown = x;
+  }
+  ValueId bias = kNoId;
+  const auto add_bias = [&](ValueId b) { bias = bias == kNoId ? b : n.b.op("Add", {bias, b}); };
+  if (n.has(3)) {
+    LATHE_TRY(const ValueId mask, additive_mask(n, n.in(3), dtype, sk[2]));
+    add_bias(mask);
+  }
+  ValueId offset = n.b.i64(0);
+  if (n.has(4)) {
+    const Dim past = n.shape(4)[2];
+    offset = past.is_const() ? n.b.i64(past.value()) : n.b.reshape(n.b.slice(shape_of(n, n.in(4)), 0, 2, 3), {});
+  } else if (n.has(6)) {
+    const ValueId length =
+        sq[2].is_const() ? n.b.i64(sq[2].value()) : n.b.reshape(n.b.slice(shape_of(n, q), 0, 2, 3), {});
+    offset = n.b.op("Sub", {n.b.reshape(n.b.cast(n.in(6), DType::kI64), {sq[0], 1, 1, 1}), length});
+  }
+  Window window{n.i("left_window_size", -1), n.i("right_window_size", -1)};
+  if (n.i("is_causal", 0) != 0) window.right = 0;
+  LATHE_TRY(const ValueId visible, visibility(n, q, k, offset, window, dtype));
+  if (visible != kNoId) add_bias(visible);
+  if (bias != kNoId) x = n.b.op("Add", {x, bias});
+  if (mode == 2) shown = x;
+  const int64_t precision = n.i("softmax_precision", 0);
+  const bool precise = precision > 0 && dtype_valid(static_cast<uint64_t>(precision)) &&
+                       dtype_bits(static_cast<DType>(precision)) > dtype_bits(dtype);
+  if (precise) x = n.b.cast(x, static_cast<DType>(precision));
+  ValueId p = n.b.make<ops::Softmax>({x}, [](ops::Softmax& s) { s.axis = 3; });
+  if (precise) p = n.b.cast(p, dtype);
+  if (bias != kNoId && n.b.ok()) {
+    // A query that sees nothing has probabilities of 0, not NaN.
+    const int64_t last = n.b.rank(bias) - 1;
+    const ValueId most = last < 0 ? bias : n.b.reduce("max", bias, {last}, true);
+    const ValueId none = n.b.op("Equal", {most, n.b.scalar(dtype, -std::numeric_limits<double>::infinity())});
+    p = n.b.op("Where", {none, n.b.scalar(dtype, 0), p});
+  }
+  if (mode == 3) shown = p;
+  const ValueId y = n.b.add(std::make_shared<ops::MatMul>(), {grouped(p, sk[2]), v});
+  return n.done({group == 1 ? y : n.b.reshape(y, {sq[0], *heads, sq[2], sv[3]}), shown});
+}
+
 }  // namespace
 
 // Q, K, V, attn_mask, past_key, past_value, nonpad_kv_seqlen → Y, present_key, present_value. ONNX Attention-24.
 Result<Values> attention(Node& n) {
-  if (n.has(6)) return unsupported("the input nonpad_kv_seqlen is not supported");
-  if (n.wants(3)) return unsupported("the output qk_matmul_output is not supported");
-  if (n.f("softcap", 0) != 0) return unsupported("softcap is not supported");
+  const bool stepwise = n.has(6) || n.wants(3) || n.f("softcap", 0) != 0 || n.dtype(0) == DType::kF64;
   const bool flat = n.rank(0) == 3;
   LATHE_TRY(const ValueId q, heads_first(n, n.in(0), n.i("q_num_heads", 0)));
   LATHE_TRY(ValueId k, heads_first(n, n.in(1), n.i("kv_num_heads", 0)));
@@ -79,6 +171,16 @@ Result<Values> attention(Node& n) {
   const Shape sq = n.b.shape(q), sk = n.b.shape(k);
   const DType dtype = n.b.dtype(q);
   if (!sq[3].is_const() && !n.attr("scale")) return unsupported("the size of a head is not constant");
+  const auto merged = [&](ValueId y) {
+    if (!flat || !n.b.ok()) return y;
+    const Shape s = n.b.shape(y);
+    return n.b.reshape(n.b.transpose(y, {0, 2, 1, 3}), {s[0], s[2], s[1] * s[3]});
+  };
+  if (stepwise) {
+    if (!sq[3].is_const()) return unsupported("the size of a head is not constant");
+    LATHE_TRY(const Values r, stepwise_attention(n, q, k, v));
+    return n.done({merged(r[0]), k, v, r[1]});
+  }
   ValueId mask = kNoId;
   if (n.has(3)) {
     LATHE_TRY(mask, additive_mask(n, n.in(3), dtype, sk[2]));
@@ -87,7 +189,10 @@ Result<Values> attention(Node& n) {
   const bool causal = n.i("is_causal", 0) != 0;
   Window window{n.i("left_window_size", -1), n.i("right_window_size", -1)};
   const bool windowed = window.left >= 0 || window.right >= 0;
-  if (windowed || (causal && !aligned)) {
+  // Truth values may hide everything from a query: its result is 0 then, which needs to know all that hides keys.
+  const bool guarded = mask != kNoId && n.dtype(3) == DType::kBool;
+  const bool apart = windowed || (causal && (!aligned || guarded));
+  if (apart) {
     if (causal) window.right = 0;
     LATHE_TRY(const ValueId visible, window_mask(n, sq[2], sk[2], past, window, dtype));
     mask = mask == kNoId ? visible : n.b.op("Add", {mask, visible});
@@ -96,13 +201,14 @@ Result<Values> attention(Node& n) {
   if (mask != kNoId) inputs.push_back(mask);
   ValueId y = n.b.make<ops::Attention>(std::move(inputs), [&](ops::Attention& a) {
     a.scale = n.attr("scale") ? n.f("scale", 1) : 1 / std::sqrt(static_cast<double>(sq[3].value()));
-    a.causal = causal && aligned && !windowed;
+    a.causal = causal && !apart;
   });
-  if (flat && n.b.ok()) {
-    const Shape s = n.b.shape(y);
-    y = n.b.reshape(n.b.transpose(y, {0, 2, 1, 3}), {s[0], s[2], s[1] * s[3]});
+  if (guarded && n.b.ok()) {
+    const ValueId most = n.b.reduce("max", mask, {n.b.rank(mask) - 1}, true);
+    const ValueId none = n.b.op("Equal", {most, n.b.scalar(dtype, -std::numeric_limits<double>::infinity())});
+    y = n.b.op("Where", {none, n.b.scalar(dtype, 0), y});
   }
-  return n.done({y, k, v});
+  return n.done({merged(y), k, v});
 }
 
 // The first `rotated` elements of each row of x [a, b, c, D] as pairs of coordinates, turned by the angles whose

@@ -142,6 +142,13 @@ Result<Values> conv(Node& n) {
   return n.done(to_channels_first(n, y, n.rank(0)));
 }
 
+Result<ValueId> depthwise(Node n, int64_t channels) {
+  Values inputs = {to_channels_last(n, n.in(0)), to_channels_last(n, n.in(1))};
+  if (n.has(2)) inputs.push_back(n.in(2));
+  const ValueId y = n.b.make<ops::Conv>(std::move(inputs), [&](ops::Conv& c) { c.group = channels; });
+  return to_channels_first(n, y, n.rank(0));
+}
+
 Result<Values> conv_transpose(Node& n) { return conv_transpose_padded(n, std::nullopt); }
 
 Result<Values> conv_transpose_padded(Node& n, const std::optional<std::vector<int64_t>>& pads) {
@@ -203,12 +210,41 @@ Result<Values> conv_transpose_padded(Node& n, const std::optional<std::vector<in
   return n.done(to_channels_first(n, y, n.rank(0)));
 }
 
+namespace {
+
+// Windows over more than two dimensions: one dimension after the other. A maximum of maxima is the maximum, and as the
+// windows that hang over an edge are the same for all positions of the other dimensions, so it is with means.
+ValueId pool_by_dimension(Node& n, ValueId x, const Geometry& g, std::string_view kind, bool count_include_pad) {
+  for (size_t d = 0; d < g.dims() && n.b.ok(); ++d) {
+    const Shape s = n.b.shape(x);
+    const Dim before = product(Shape(s.begin(), s.begin() + static_cast<std::ptrdiff_t>(d) + 2)),
+              after = product(Shape(s.begin() + static_cast<std::ptrdiff_t>(d) + 3, s.end()));
+    const ValueId y = n.b.make<ops::Pool>({n.b.reshape(x, {before, 1, s[d + 2], after})}, [&](ops::Pool& p) {
+      p.kind = kind;
+      p.kernel = {1, g.kernel[d]};
+      p.strides = {1, g.strides[d]};
+      p.pads = {0, g.pads[d], 0, g.pads[g.dims() + d]};
+      p.dilations = {1, g.dilations[d]};
+      p.ceil_mode = n.i("ceil_mode", 0) != 0;
+      p.count_include_pad = count_include_pad;
+    });
+    if (!n.b.ok()) return kNoId;
+    Shape next = s;
+    next[d + 2] = n.b.shape(y)[2];
+    x = n.b.reshape(y, next);
+  }
+  return x;
+}
+
+}  // namespace
+
 Result<Values> pool(Node& n) {
   if (n.rank(0) < 3) return damaged("input " + shape_str(n.shape(0)) + " has no spatial dimension");
   if (n.wants(1)) return unsupported("the output Indices is not supported");
   const Shape spatial = spatial_of(n.shape(0));
   LATHE_TRY(Geometry g, geometry(n, n.ints("kernel_shape").value_or(std::vector<int64_t>{}), spatial));
   LATHE_CHECK(auto_pad(n, g, spatial));
+  if (g.dims() > 2) return n.done(pool_by_dimension(n, n.in(0), g, n.canonical(), n.i("count_include_pad", 0) != 0));
   g.lift();
   const ValueId y = n.b.make<ops::Pool>({to_channels_last(n, n.in(0))}, [&](ops::Pool& p) {
     p.kind = n.canonical();
@@ -231,19 +267,25 @@ Result<Values> lp_pool(Node& n) {
   const Shape spatial = spatial_of(n.shape(0));
   LATHE_TRY(Geometry g, geometry(n, n.ints("kernel_shape").value_or(std::vector<int64_t>{}), spatial));
   LATHE_CHECK(auto_pad(n, g, spatial));
-  g.lift();
   double size = 1;
   for (const int64_t k : g.kernel) size *= static_cast<double>(k);
   const ValueId powers = n.b.op("Pow", {n.b.op("Abs", {n.in(0)}), n.b.scalar(t, p)});
-  const ValueId mean = n.b.make<ops::Pool>({to_channels_last(n, powers)}, [&](ops::Pool& o) {
-    o.kind = "average";
-    o.kernel = g.kernel;
-    o.strides = g.strides;
-    o.pads = g.pads;
-    o.dilations = g.dilations;
-    o.count_include_pad = true;
-  });
-  const ValueId sum = n.b.op("Mul", {to_channels_first(n, mean, n.rank(0)), n.b.scalar(t, size)});
+  ValueId mean = kNoId;
+  if (g.dims() > 2) {
+    mean = pool_by_dimension(n, powers, g, "average", true);
+  } else {
+    g.lift();
+    mean = n.b.make<ops::Pool>({to_channels_last(n, powers)}, [&](ops::Pool& o) {
+      o.kind = "average";
+      o.kernel = g.kernel;
+      o.strides = g.strides;
+      o.pads = g.pads;
+      o.dilations = g.dilations;
+      o.count_include_pad = true;
+    });
+    mean = to_channels_first(n, mean, n.rank(0));
+  }
+  const ValueId sum = n.b.op("Mul", {mean, n.b.scalar(t, size)});
   return n.done(n.b.op("Pow", {sum, n.b.scalar(t, 1 / p)}));
 }
 

@@ -16,12 +16,15 @@ Result<Values> identity(Node& n);
 Result<Values> dropout(Node& n);
 Result<Values> cast(Node& n);
 Result<Values> cast_like(Node& n);
+Result<Values> bit_cast(Node& n);
 Result<Values> clip(Node& n);
 // attention.cpp
 Result<Values> attention(Node& n);
 Result<Values> rotary(Node& n);
 // conv.cpp
 Result<Values> conv(Node& n);
+/// A convolution of each channel by itself, without padding; inputs x, w, bias?.
+Result<ValueId> depthwise(Node n, int64_t channels);
 Result<Values> conv_transpose(Node& n);
 Result<Values> pool(Node& n);
 Result<Values> lp_pool(Node& n);
@@ -70,6 +73,9 @@ Result<Values> scatter(Node& n);
 Result<Values> top_k(Node& n);
 Result<Values> one_hot(Node& n);
 Result<Values> compress(Node& n);
+Result<Values> cum_prod(Node& n);
+Result<Values> unique(Node& n);
+Result<Values> col2im(Node& n);
 // quant.cpp
 Result<Values> quantize(Node& n);
 Result<Values> dequantize(Node& n);
@@ -134,6 +140,22 @@ Result<Values> maps(Node& n);
 // resize.cpp
 Result<Values> resize(Node& n);
 Result<Values> upsample(Node& n);
+// signal.cpp
+Result<Values> window(Node& n);
+Result<Values> dft(Node& n);
+Result<Values> stft(Node& n);
+// sampling.cpp
+Result<Values> grid_sample(Node& n);
+Result<Values> affine_grid(Node& n);
+Result<Values> deform_conv(Node& n);
+// state.cpp
+Result<Values> tensor_scatter(Node& n);
+Result<Values> causal_conv(Node& n);
+Result<Values> linear_attention(Node& n);
+Result<Values> swiglu(Node& n);
+Result<Values> reverse_sequence(Node& n);
+Result<Values> center_crop_pad(Node& n);
+Result<Values> max_unpool(Node& n);
 // recurrent.cpp
 Result<Values> recurrent(Node& n);
 // control.cpp

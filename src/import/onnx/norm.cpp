@@ -42,8 +42,35 @@ Normalized normalize(Node& n, ValueId x, const std::vector<int64_t>& axes, doubl
 
 }  // namespace
 
+namespace {
+
+// Statistics of this batch; the running ones move towards them.
+Result<Values> batch_norm_training(Node& n) {
+  if (n.input_count() < 5 || n.rank(0) < 2) return damaged("takes 5 inputs");
+  const DType t = n.dtype(0);
+  std::vector<int64_t> axes = axes_from(2, n.rank(0));
+  axes.insert(axes.begin(), 0);
+  const ValueId mean = n.b.reduce("mean", n.in(0), axes, true);
+  const ValueId centred = n.b.op("Sub", {n.in(0), mean});
+  const ValueId variance = n.b.reduce("mean", n.b.op("Mul", {centred, centred}), axes, true);
+  const ValueId deviation = n.b.op("Sqrt", {n.b.op("Add", {variance, n.b.scalar(t, n.f("epsilon", 1e-5))})});
+  const ValueId scaled =
+      n.b.op("Mul", {n.b.op("Div", {centred, deviation}), per_channel(n, n.b.cast(n.in(1), t), n.rank(0))});
+  const ValueId y = n.b.op("Add", {scaled, per_channel(n, n.b.cast(n.in(2), t), n.rank(0))});
+  const double momentum = n.f("momentum", 0.9);
+  const auto running = [&](size_t i, ValueId now) {
+    const DType own = n.dtype(i);
+    const ValueId old = n.b.op("Mul", {n.in(i), n.b.scalar(own, momentum)});
+    const ValueId part = n.b.op("Mul", {n.b.cast(n.b.reshape(now, n.shape(i)), own), n.b.scalar(own, 1 - momentum)});
+    return n.b.op("Add", {old, part});
+  };
+  return n.done({y, n.wants(1) ? running(3, mean) : kNoId, n.wants(2) ? running(4, variance) : kNoId});
+}
+
+}  // namespace
+
 Result<Values> batch_norm(Node& n) {
-  if (n.i("training_mode", 0) != 0) return unsupported("training_mode must be 0");
+  if (n.i("training_mode", 0) != 0) return batch_norm_training(n);
   for (size_t i = 1; i < std::max<size_t>(n.output_count(), 1); ++i)
     if (n.wants(i)) return unsupported("the outputs of training are not supported");
   if (n.input_count() < 5) return damaged("takes 5 inputs");
