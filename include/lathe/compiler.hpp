@@ -44,11 +44,11 @@ struct BuildOptions {
 
 /// What `--tune` did.
 struct TuningReport {
-  int decisions = 0;     ///< that the model leaves open
-  int known = 0;         ///< of these, taken from the timing cache
-  int measured = 0;      ///< timed in this build
-  int changed = 0;       ///< of those, decided otherwise than the cost model would
-  bool complete = true;  ///< false: stopped by the caller or by the limit of time
+  int decisions = 0;                         ///< that the model leaves open
+  int known = 0;                             ///< of these, taken from the timing cache
+  int measured = 0;                          ///< timed in this build
+  int changed = 0;                           ///< of those, decided otherwise than the cost model would
+  bool complete = true;                      ///< false: stopped by the caller or by the limit of time
   std::vector<std::string> skipped_targets;  ///< that do not run here
   std::vector<std::string> rejected;         ///< ways whose results were wrong: node and tactic
 };

@@ -18,8 +18,8 @@ struct ImportOptions {
   /// Inputs by name that are fixed to a value: constants of the graph, which has them as inputs no more. So a condition
   /// that depends on them is known at import.
   std::map<std::string, Tensor> values;
-  /// Which of the model's functions, for formats that hold several (`--signature KEY`); empty: the main one (of a SavedModel
-  /// serving_default).
+  /// Which of the model's functions, for formats that hold several (`--signature KEY`); empty: the main one (of a
+  /// SavedModel serving_default).
   std::string signature;
   /// Largest size of one tensor; a model that needs more is refused (kUnsupported).
   size_t max_tensor_bytes = size_t{1} << 40;
