@@ -6,6 +6,7 @@
 #include "export/onnx/writer.h"
 #include "ops/arg_reduce.h"
 #include "ops/attention.h"
+#include "ops/cast.h"
 #include "ops/conv.h"
 #include "ops/conv_transpose.h"
 #include "ops/layer_norm.h"
@@ -41,6 +42,16 @@ Status same(Writer& w, const Node& n, const Names& results) {
 template <class T>
 const T& as(const Node& n) {
   return *n.as<T>();
+}
+
+// Opset 21 has no round_mode: it came with the type that it is for.
+Status cast(Writer& w, const Node& n, const Names& results) {
+  const auto& op = as<ops::Cast>(n);
+  if (op.round_mode != "up")
+    return fail(Code::kUnsupported, "ONNX opset 21 has no Cast with round_mode \"" + op.round_mode + '"');
+  w.add("Cast", inputs_of(w, n), Attributes().i("to", static_cast<int64_t>(op.to)).i("saturate", op.saturate),
+        results[0]);
+  return {};
 }
 
 Result<Tensor> permuted(const Tensor& x, std::vector<int64_t> perm) {
@@ -391,7 +402,7 @@ constexpr Row kRows[] = {
     {"BitwiseNot", same},
     {"BitwiseOr", same},
     {"BitwiseXor", same},
-    {"Cast", same},
+    {"Cast", cast},
     {"Ceil", same},
     {"Celu", same},
     {"Concat", same},
