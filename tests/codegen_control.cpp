@@ -286,7 +286,7 @@ sums: f32[trips_1,2] = Loop(m, _, x) {carried=0, body={
   to: i64[1] = Reshape(i, one)
   next: i64[1] = Add(to, one)
   end: i64[1] = ReadSizes(next) {symbols=["size_0"]}
-  part: f32[min(9,size_0),2] = Slice(x, zero, end)
+  part: f32[min(size_0,9),2] = Slice(x, zero, end)
   sum: f32[2] = Reduce(part) {kind="sum", axes=[0], keepdims=false}
   output go
   output sum

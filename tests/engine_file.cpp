@@ -167,7 +167,7 @@ TEST_F(EnginePlan, lies_are_found) {
       {"expression 2: an operand does not come before it", [](Plan& p) { p.exprs[2].b = -1; }},
       {"symbol 0: not 0 <= min", [](Plan& p) { p.symbols[0].min = -1; }},
       {"symbol 0: not 0 <= min", [](Plan& p) { p.symbols[0].max = 0; }},
-      {"buffer 0: unknown element type", [](Plan& p) { p.buffers[0].dtype = static_cast<DType>(24); }},
+      {"buffer 0: unknown element type", [](Plan& p) { p.buffers[0].dtype = static_cast<DType>(200); }},
       {"buffer 0: alignment", [](Plan& p) { p.buffers[0].align = 48; }},
       {"buffer 0: alignment", [](Plan& p) { p.buffers[0].align = INT32_MIN; }},
       {"buffer 0: has no size", [](Plan& p) { p.buffers[0].bytes = kNone; }},

@@ -28,6 +28,8 @@ def test_state_fed_back_through_the_stored_sequence(model):
     with np.load(FOLDER / "silero_vad.onnx.golden.npz") as golden:
         state = golden["c0_in1"]
         for case in range(25):
+            if not golden[f"c{case}_in1"].any():  # the stored sequence begins anew, at another rate
+                state = golden[f"c{case}_in1"]
             np.testing.assert_allclose(state, golden[f"c{case}_in1"], atol=1e-4)
             out = model({"input": golden[f"c{case}_in0"], "state": state, "sr": golden[f"c{case}_in2"]})
             np.testing.assert_allclose(out["output"], golden[f"c{case}_out0"], atol=1e-4)
