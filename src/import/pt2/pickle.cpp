@@ -72,7 +72,7 @@ class Machine {
   Result<T> number() {
     LATHE_TRY(const auto raw, take(sizeof(T)));
     T v{};
-    std::memcpy(&v, raw.data(), sizeof(T));
+    std::memcpy(&v, raw.data(), sizeof(T));  // NOLINT(bugprone-suspicious-stringview-data-usage): bytes, not text
     return v;
   }
   Result<std::string_view> line() {
