@@ -130,7 +130,7 @@ Result<int> specialize(Graph& g, const PassOptions& options, int depth) {
         told += news;
         if (news > 0) {
           LATHE_CHECK(shape_refine(*inner, options));
-          LATHE_CHECK(constant_fold(*inner, options));
+          LATHE_CHECK(constant_fold_early(*inner, options));
         }
         LATHE_TRY(const int deeper, specialize(*inner, options, depth + 1));
         told += deeper;
@@ -140,7 +140,7 @@ Result<int> specialize(Graph& g, const PassOptions& options, int depth) {
       changes += told;
     }
     if (again || changes > 0) LATHE_CHECK(shape_refine(g, options));
-    if (again) LATHE_CHECK(constant_fold(g, options));
+    if (again) LATHE_CHECK(constant_fold_early(g, options));
   }
   return changes;
 }
@@ -149,9 +149,9 @@ Result<int> specialize(Graph& g, const PassOptions& options, int depth) {
 
 Result<int> specialize_subgraphs(Graph& g, const PassOptions& options) {
   if (holders(g).empty()) return 0;
-  LATHE_CHECK(constant_fold(g, options));
+  LATHE_CHECK(constant_fold_early(g, options));
   LATHE_CHECK(shape_refine(g, options));
-  LATHE_CHECK(constant_fold(g, options));
+  LATHE_CHECK(constant_fold_early(g, options));
   return specialize(g, options, 0);
 }
 
