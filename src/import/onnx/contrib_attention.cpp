@@ -315,7 +315,7 @@ Result<Values> group_query_attention(Node& n) {
   if (!n.b.ok()) return n.done(kNoId);
   const DType t = n.b.dtype(q);
   const Shape sk = n.b.shape(k);
-  const Dim batch = s[0], queries = s[1];
+  const Dim &batch = s[0], &queries = s[1];
   const ValueId zero = n.b.i64(0);
   // Positions of the new keys: before[b] of the past come first.
   const ValueId steps = n.b.iota(queries, {n.in(0)});

@@ -174,7 +174,7 @@ Result<Values> contrib_group_norm(Node& n) {
   const int64_t rank = n.rank(0), groups = n.i("groups", 0);
   if (rank < 3) return damaged("input " + shape_str(n.shape(0)) + " has no spatial dimension");
   const Shape s = n.shape(0);
-  const Dim channels = s[last ? static_cast<size_t>(rank - 1) : 1];
+  const Dim& channels = s[last ? static_cast<size_t>(rank - 1) : 1];
   if (groups < 1 || !channels.is_const() || channels.value() % groups != 0)
     return damaged("groups does not divide the channels of " + shape_str(s));
   const Dim size = channels.value() / groups;

@@ -78,8 +78,9 @@ Result<Values> deform_conv(Node& n) {
   for (int64_t k = 0, at = 0; k < taps; ++k)
     for (int64_t i = 0; i < oh; ++i)
       for (int64_t j = 0; j < ow; ++j, ++at) {
-        rows.set(at, static_cast<double>(i * strides[0] - pads[0] + k / kw * dilations[0]));
-        columns.set(at, static_cast<double>(j * strides[1] - pads[1] + k % kw * dilations[1]));
+        const int64_t tap_row = k / kw, tap_column = k % kw;
+        rows.set(at, static_cast<double>(i * strides[0] - pads[0] + tap_row * dilations[0]));
+        columns.set(at, static_cast<double>(j * strides[1] - pads[1] + tap_column * dilations[1]));
       }
   const ValueId offsets = n.b.reshape(n.in(2), {batch * og, taps, 2, oh, ow});
   const auto coordinate = [&](int64_t which, Tensor base) {

@@ -77,8 +77,11 @@ Result<Values> linear_attention(Node& n) {
   if (heads < 1 || kv_heads < 1) return damaged("q_num_heads and kv_num_heads must be positive");
   const auto width = n.rank(0) == 3 ? n.shape(0)[2].as_const() : std::nullopt;
   if (!width) return unsupported("the size of a head is not constant");
+  if (*width % heads != 0)
+    return damaged(std::to_string(heads) + " heads do not divide queries of " + std::to_string(*width) + " values");
+  const int64_t head_size = *width / heads;
   double scale = n.f("scale", 0);
-  if (scale == 0) scale = 1 / std::sqrt(static_cast<double>(*width / heads));
+  if (scale == 0) scale = 1 / std::sqrt(static_cast<double>(head_size));
   const DType type = n.dtype(0);
   Values inputs = {
       n.in(0), n.in(1), n.in(2), n.has(3) ? n.b.cast(n.in(3), type) : kNoId, gated ? n.b.op("Exp", {n.in(4)}) : kNoId,

@@ -234,7 +234,8 @@ Result<Values> pixel_shuffle(Node& n) {
   const Shape s = n.b.shape(x);
   if (r < 1 || r > 1024 || s.size() < 3) return damaged("upscale_factor or rank is out of range");
   const Shape head(s.begin(), s.end() - 3);
-  const Dim c = floor_div(s[s.size() - 3], r * r), h = s[s.size() - 2], w = s.back(), batch = product(head);
+  const Dim c = floor_div(s[s.size() - 3], r * r), batch = product(head);
+  const Dim &h = s[s.size() - 2], &w = s.back();
   const ValueId split = n.b.reshape(x, {batch, c, r, r, h, w});
   const ValueId moved = n.b.transpose(split, {0, 1, 4, 2, 5, 3});
   Shape target = head;
@@ -249,7 +250,8 @@ Result<Values> pixel_unshuffle(Node& n) {
   const Shape s = n.b.shape(x);
   if (r < 1 || r > 1024 || s.size() < 3) return damaged("downscale_factor or rank is out of range");
   const Shape head(s.begin(), s.end() - 3);
-  const Dim c = s[s.size() - 3], h = floor_div(s[s.size() - 2], r), w = floor_div(s.back(), r);
+  const Dim& c = s[s.size() - 3];
+  const Dim h = floor_div(s[s.size() - 2], r), w = floor_div(s.back(), r);
   const ValueId split = n.b.reshape(x, {product(head), c, h, r, w, r});
   const ValueId moved = n.b.transpose(split, {0, 1, 3, 5, 2, 4});
   Shape target = head;

@@ -189,7 +189,7 @@ Result<Items> space_batch(Node& n) {
     std::vector<int64_t> perm;
     for (int64_t d = 0; d < m; ++d) {
       const auto k = static_cast<size_t>(d);
-      const Dim size = s[1 + k];
+      const Dim& size = s[1 + k];
       if (size.is_const() && size.value() % block[k] != 0) return damaged("blocks do not divide the padded input");
       split.insert(split.end(), {floor_div(size, block[k]), Dim(block[k])});
       merged.push_back(floor_div(size, block[k]));

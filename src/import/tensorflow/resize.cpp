@@ -26,7 +26,7 @@ Result<Items> resize(Node& n) {
   op->scales.assign(4, 1);
   bool known = true, multiple = true;
   for (size_t d = 0; d < 2; ++d) {
-    const Dim from = s[1 + d];
+    const Dim& from = s[1 + d];
     known = known && sizes[d].is_const() && from.is_const();
     const auto whole = floor_div(sizes[d], from).as_const();
     multiple = multiple && whole && from * *whole == sizes[d];
