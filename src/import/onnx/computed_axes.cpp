@@ -6,6 +6,7 @@
 #include "ops/cumsum.h"
 #include "ops/gather.h"
 #include "ops/permute.h"
+#include "ops/require.h"
 #include "ops/reshape.h"
 #include "ops/scatter_elements.h"
 #include "ops/shape.h"
@@ -43,6 +44,13 @@ Result<ComputedAxes> computed_axes(Node& n, size_t i, int64_t rank) {
   const ValueId raw = n.b.cast(n.in(i), DType::kI64);
   a.axes = n.b.op("Where", {n.b.op("Less", {raw, n.b.i64(0)}), n.b.op("Add", {raw, n.b.i64(rank)}), raw});
   a.mask = spread(n, a.axes, repeated(n, 1, count), repeated(n, 0, rank));
+  if (count > 0) {
+    // An axis named twice leaves fewer marks than axes; one below -rank is still negative (above, marking it fails).
+    const ValueId distinct = n.b.op("Equal", {n.b.reduce("sum", a.mask, {0}, false), n.b.i64(count)});
+    const ValueId inside = n.b.op("GreaterOrEqual", {n.b.reduce("min", a.axes, {0}, false), n.b.i64(0)});
+    const ValueId valid = n.b.op("And", {distinct, inside});
+    for (ValueId* v : {&a.axes, &a.mask}) *v = n.b.add(std::make_shared<ops::Require>(), {valid, *v});
+  }
   // Equal elements keep their order: first the dimensions that are not named.
   const auto sorted = [&] {
     auto op = std::make_shared<ops::TopK>();
