@@ -186,6 +186,27 @@ TEST(Conv, given_dilations_and_odd_pads_then_windows_are_right) {
   check_conv({.input = {1, 3, 3, 40}, .filters = 64, .kernel = {7, 7}, .pads = {3, 3, 3, 3}});
 }
 
+TEST(Conv, given_a_long_reduction_then_blocks_of_it_join) {
+  for (const int64_t stride : {1, 2}) {
+    const ConvCase base{
+        .input = {1, 14, 15, 300}, .filters = 70, .kernel = {3, 3}, .strides = {stride, stride}, .pads = {1, 1, 1, 1}};
+    for (const Epilogue e : {Epilogue::kNone, Epilogue::kResidual, Epilogue::kSigmoid}) {
+      ConvCase c = base;
+      c.epilogue = e;
+      check_conv(c);
+    }
+    ConvCase c = base;
+    c.input = {2, 9, 11, 900};
+    c.kernel = {1, 1};
+    c.pads = {0, 0, 0, 0};
+    check_conv(c);
+    c.symbolic = {true, true, false, false};
+    check_conv(c);
+  }
+  check_conv({.input = {1, 12, 9, 520}, .filters = 50, .kernel = {3, 2}, .pads = {2, 3, 2, 3}, .dilations = {2, 3}});
+  check_conv({.input = {1, 10, 10, 1000}, .filters = 96, .kernel = {3, 3}, .pads = {1, 1, 1, 1}, .group = 2});
+}
+
 TEST(Conv, given_groups_then_each_sees_its_channels) {
   for (const int64_t group : {2, 4})
     check_conv(

@@ -101,6 +101,13 @@ TEST(MatMul, given_large_sizes_then_blocks_join) {
   check({.a = {1, 700}, .b = {700, 1000}});
 }
 
+TEST(MatMul, given_a_long_reduction_then_blocks_of_it_join) {
+  for (const int64_t k : {600, 1100, 2309, 4096})
+    for (const int64_t m : {7, 13, 40, 128}) check({.a = {m, k}, .b = {k, 50}, .constant_b = true});
+  check({.a = {3, 300, 1500}, .b = {3, 1500, 33}, .constant_b = true});
+  check({.a = {40, 1100}, .b = {1100, 50}, .constant_b = true, .symbols_a = {{0, "m"}}});
+}
+
 TEST(MatMul, given_symbolic_sizes) {
   for (const int64_t m : {1, 14, 29}) {
     check({.a = {m, 20}, .b = {20, 40}, .constant_b = true, .symbols_a = {{0, "m"}}});

@@ -33,19 +33,27 @@ std::vector<Dim> Contraction::dims() const {
   return r;
 }
 
-std::string Schedule::str() const { return std::to_string(rows) + "x" + std::to_string(vectors); }
+bool Contraction::single_line() const { return outer.empty() && x.inside; }
+
+std::string Schedule::str() const {
+  return std::to_string(rows) + "x" + std::to_string(vectors) + (k_block ? " by " + std::to_string(k_block) : "");
+}
 
 namespace {
+
+/// Partial sums of the rows that share a block of weights: at least one line.
+int64_t sums_bytes(const Contraction& c, const Schedule& s, int lanes) {
+  const int64_t row = int64_t{s.vectors} * lanes * dtype_bits(c.dtype) / 8;
+  return std::max<int64_t>(16 << 10, c.single_line() ? 0 : c.x.out.value() * row);
+}
 
 /// The number of blocks that `blocks` tasks cover, as the kernel and its caller both compute it.
 struct Blocks {
   Dim rows, columns;
 };
 
-bool single_line(const Contraction& c) { return c.outer.empty() && c.x.inside; }
-
 Blocks blocks(const Contraction& c, const Schedule& s, int lanes) {
-  const Dim row_units = single_line(c) ? c.x.out : c.lines();
+  const Dim row_units = c.single_line() ? c.x.out : c.lines();
   const Dim tiles = ceil_div(c.columns, s.vectors * lanes);
   return {ceil_div(row_units, s.row_block), ceil_div(tiles, s.column_block)};
 }
@@ -77,6 +85,7 @@ class Generator {
       outer_.push_back({e.dim(c.outer[i].in), e.dim(c.outer[i].out), e.dim(c.a_outer[i]), e.dim(c.out_outer[i])});
     const Blocks n = blocks(c, s, lanes);
     Val row_blocks = e.dim(n.rows), column_blocks = e.dim(n.columns), images = e.dim(c.image_count());
+    if (s.k_block) sums_ = e.alloca_bytes(sums_bytes(c, s, lanes));
     if (c.long_epilogue) spill_ = e.alloca_bytes(int64_t{s.rows} * s.vectors * lanes * size);
     e.for_each(e.begin(), e.end(), 1, [&](Val task) {
       // Tasks that share weights are neighbours.
@@ -163,44 +172,146 @@ class Generator {
     }
   }
 
+  /// Where a tile lies.
+  struct Place {
+    Val a, row;              ///< of its line: the input, the row of the output
+    std::vector<Taps> taps;  ///< of the outer axes, inside the input
+    Val index;               ///< of its first position, counted from the first of all that are visited
+  };
+
   void rows(const Strip& strip, Val row_block) {
     Val begin = e.mul(row_block, s.row_block);
-    if (single_line(c)) {
-      Val end = e.imin(e.add(begin, e.i64(s.row_block)), x_out_);
-      walk_line(e, c.x, s.rows, begin, end, x_in_,
-                [&](const Site& site) { tile(strip, site, a_base_, image_row_, {}); });
-      return;
-    }
-    Val lines = e.dim(c.lines());
-    e.for_each(begin, e.imin(e.add(begin, e.i64(s.row_block)), lines), 1, [&](Val line) {
-      Val a = a_base_, row = image_row_, rest = line;
-      std::vector<Taps> taps(c.outer.size());
-      for (size_t i = c.outer.size(); i-- > 0;) {
-        Val at = i == 0 ? rest : e.rem(rest, outer_[i].out);
-        if (i) rest = e.div(rest, outer_[i].out);
-        a = e.at(a, e.mul(e.sub(e.mul(at, c.outer[i].stride), e.i64(c.outer[i].pad)), outer_[i].a));
-        row = e.add(row, e.mul(at, outer_[i].rows));
-        taps[i] = clip_taps(e, c.outer[i], at, outer_[i].in);
-      }
-      walk_line(e, c.x, s.rows, e.i64(0), x_out_, x_in_, [&](const Site& site) { tile(strip, site, a, row, taps); });
+    Val end = e.imin(e.add(begin, e.i64(s.row_block)), c.single_line() ? x_out_ : e.dim(c.lines()));
+    if (s.k_block) return blocked(strip, begin, end);
+    each_tile(begin, end, s.row_block, [&](const Site& site, const Place& place) {
+      Vals acc;
+      const Vals start = initial(strip);
+      for (int m = 0; m < site.rows; ++m) acc.insert(acc.end(), start.begin(), start.end());
+      acc = outer_taps(strip, site, place.taps, 0, input(site, place), strip.w, std::move(acc));
+      finish(strip, site, e.add(place.row, e.mul(site.x, c.out_x)), acc);
     });
   }
 
-  void tile(const Strip& strip, const Site& site, Val a_line, Val row_line, const std::vector<Taps>& taps) {
-    Vals acc;
-    for (int m = 0; m < site.rows; ++m)
-      for (int n = 0; n < strip.vectors; ++n) {
-        if (m)
-          acc.push_back(acc[static_cast<size_t>(n)]);
-        else if (c.bias)
-          acc.push_back(e.load(c.dtype, e.at(e.buf(2), e.mul(e.add(strip.absolute, e.i64(int64_t{n} * lanes)), size)),
-                               lanes, strip.masks[static_cast<size_t>(n)]));
-        else
-          acc.push_back(e.constant(c.dtype, 0, lanes));
+  /// Visits lines [begin, end), or positions where there is only one line: a piece of a task's rows that begins at a
+  /// multiple of `piece`.
+  void each_tile(Val begin, Val end, int64_t piece, const std::function<void(const Site&, const Place&)>& visit) {
+    if (c.single_line()) {
+      const int64_t length = c.x.out.as_const().value_or(0);
+      const int64_t last = length > 0 ? (length - 1) % s.row_block % piece + 1 : 0;
+      walk_line(
+          e, c.x, s.rows, begin, end, x_in_,
+          [&](const Site& site) { visit(site, {a_base_, image_row_, {}, e.sub(site.x, begin)}); }, last);
+      return;
+    }
+    e.for_each(begin, end, 1, [&](Val line) {
+      Place place{a_base_, image_row_, std::vector<Taps>(c.outer.size()), nullptr};
+      Val rest = line, first = e.mul(e.sub(line, begin), x_out_);
+      for (size_t i = c.outer.size(); i-- > 0;) {
+        Val at = i == 0 ? rest : e.rem(rest, outer_[i].out);
+        if (i) rest = e.div(rest, outer_[i].out);
+        place.a = e.at(place.a, e.mul(e.sub(e.mul(at, c.outer[i].stride), e.i64(c.outer[i].pad)), outer_[i].a));
+        place.row = e.add(place.row, e.mul(at, outer_[i].rows));
+        place.taps[i] = clip_taps(e, c.outer[i], at, outer_[i].in);
       }
-    Val a = e.at(a_line, e.mul(e.sub(e.mul(site.x, c.x.stride), e.i64(c.x.pad)), a_x_));
-    acc = outer_taps(strip, site, taps, 0, a, strip.w, std::move(acc));
-    finish(strip, site, e.add(row_line, e.mul(site.x, c.out_x)), acc);
+      walk_line(e, c.x, s.rows, e.i64(0), x_out_, x_in_, [&](const Site& site) {
+        place.index = e.add(first, site.x);
+        visit(site, place);
+      });
+    });
+  }
+
+  /// The input that the first tap of the tile's first position reads.
+  Val input(const Site& site, const Place& place) {
+    return e.at(place.a, e.mul(e.sub(e.mul(site.x, c.x.stride), e.i64(c.x.pad)), a_x_));
+  }
+
+  /// A long reduction, one block of one tap's steps after the other: all rows meet the block's weights while those are
+  /// in L1. Sums wait in memory meanwhile; they are added in the order of the whole reduction.
+  void blocked(const Strip& strip, Val begin, Val end) {
+    const int64_t vector_bytes = int64_t{lanes} * size, row_bytes = vector_bytes * strip.vectors;
+    const int64_t unit = c.single_line() ? s.rows : 1, unit_rows = c.single_line() ? s.rows : c.x.out.value();
+    const int64_t chunk = std::max<int64_t>(1, sums_bytes(c, s, lanes) / (row_bytes * unit_rows)) * unit;
+    const auto sums_of = [&](Val index) { return e.at(sums_, e.mul(index, row_bytes)); };
+    const auto load = [&](const Site& site, Val sums) {
+      Vals acc;
+      for (int i = 0; i < site.rows * strip.vectors; ++i)
+        acc.push_back(e.load_aligned(c.dtype, e.at(sums, i * vector_bytes), lanes, lanes * size));
+      return acc;
+    };
+    e.for_each(begin, end, chunk, [&](Val first) {
+      Val stop = e.imin(e.add(first, e.i64(chunk)), end);
+      const Vals start = initial(strip);
+      Val positions = e.sub(stop, first);
+      if (!c.single_line()) positions = e.mul(positions, x_out_);
+      e.for_each(e.i64(0), positions, 1, [&](Val i) {
+        for (int n = 0; n < strip.vectors; ++n)
+          e.store(c.dtype, start[static_cast<size_t>(n)], e.at(sums_of(i), n * vector_bytes));
+      });
+      each_block(0, {}, e.i64(0), [&](const Vals& taps, Val tap, Val from, Val length) {
+        Val w = e.at(strip.w, e.mul(e.add(e.mul(tap, k_), from), w_k_));
+        each_tile(first, stop, chunk, [&](const Site& site, const Place& place) {
+          Val a = e.at(input(site, place), e.mul(from, a_k_));
+          const auto sum = [&](const std::vector<bool>& active) {
+            Val sums = sums_of(place.index);
+            const Vals acc = reduce(strip, site.rows, active, a, w, length, load(site, sums));
+            for (size_t i = 0; i < acc.size(); ++i)
+              if (active.empty() || active[i / static_cast<size_t>(strip.vectors)])
+                e.store(c.dtype, acc[i], e.at(sums, static_cast<int64_t>(i) * vector_bytes));
+          };
+          Val inside = nullptr;
+          const auto require = [&](Val tap_of, const Taps& range) {
+            Val in = e.b.CreateAnd(e.b.CreateICmpSGE(tap_of, range.lo), e.b.CreateICmpSLT(tap_of, range.hi));
+            inside = inside ? e.b.CreateAnd(inside, in) : in;
+          };
+          for (size_t i = 0; i < place.taps.size(); ++i) {
+            if (!c.outer[i].inside) require(taps[i], place.taps[i]);
+            a = e.at(a, e.mul(taps[i], e.mul(outer_[i].a, c.outer[i].dilation)));
+          }
+          a = e.at(a, e.mul(taps.back(), e.mul(a_x_, c.x.dilation)));
+          Val outer_inside = inside;
+          for (const Site::Run& run : site.runs) {
+            inside = outer_inside;
+            if (!run.count || *run.count < c.x.kernel) require(taps.back(), run.taps);
+            if (inside)
+              e.if_then(inside, [&] { sum(run.rows); });
+            else
+              sum(run.rows);
+          }
+        });
+      });
+      each_tile(first, stop, chunk, [&](const Site& site, const Place& place) {
+        finish(strip, site, e.add(place.row, e.mul(site.x, c.out_x)), load(site, sums_of(place.index)));
+      });
+    });
+  }
+
+  /// Visits every tap (of each axis; all axes in one number) and every block of its steps.
+  void each_block(size_t axis, const Vals& taps, Val tap,
+                  const std::function<void(const Vals& taps, Val tap, Val from, Val length)>& visit) {
+    if (axis <= c.outer.size()) {
+      const int64_t kernel = axis < c.outer.size() ? c.outer[axis].kernel : c.x.kernel;
+      e.for_each(e.i64(0), e.i64(kernel), 1, [&](Val at) {
+        Vals all = taps;
+        all.push_back(at);
+        each_block(axis + 1, all, e.add(e.mul(tap, kernel), at), visit);
+      });
+      return;
+    }
+    const int64_t k = c.k.value(), whole = k / s.k_block * s.k_block;
+    e.for_each(e.i64(0), k_, s.k_block, [&](Val from) {
+      visit(taps, tap, from, whole == k ? e.i64(s.k_block) : e.imin(e.i64(s.k_block), e.sub(k_, from)));
+    });
+  }
+
+  /// What the sums of a row begin with.
+  Vals initial(const Strip& strip) {
+    Vals start;
+    for (int n = 0; n < strip.vectors; ++n)
+      start.push_back(c.bias ? e.load(c.dtype,
+                                      e.at(e.buf(2), e.mul(e.add(strip.absolute, e.i64(int64_t{n} * lanes)), size)),
+                                      lanes, strip.masks[static_cast<size_t>(n)])
+                             : e.constant(c.dtype, 0, lanes));
+    return start;
   }
 
   Vals outer_taps(const Strip& strip, const Site& site, const std::vector<Taps>& taps, size_t axis, Val a, Val w,
@@ -285,7 +396,8 @@ class Generator {
       const auto rest = static_cast<int>(known->getSExtValue() % unroll);
       return rest ? steps(whole, rest, std::move(acc)) : acc;
     }
-    if (const auto k = c.k.as_const(); k && *k % unroll == 0) return acc;  // a multiple of k
+    if (const auto k = c.k.as_const(); k && *k % unroll == 0)
+      return acc;  // a multiple of k, or of whole unrolled steps
     return e.loop(whole, length, 1, std::move(acc), [&](Val i, const Vals& in) { return steps(i, 1, in); });
   }
 
@@ -331,7 +443,7 @@ class Generator {
   const int size, lanes;
   Val k_ = nullptr, columns_ = nullptr, pitch_ = nullptr, a_x_ = nullptr, a_k_ = nullptr, w_k_ = nullptr;
   Val x_in_ = nullptr, x_out_ = nullptr, out_image_ = nullptr, out_first_ = nullptr;
-  Val a_base_ = nullptr, image_row_ = nullptr, spill_ = nullptr;
+  Val a_base_ = nullptr, image_row_ = nullptr, spill_ = nullptr, sums_ = nullptr;
   std::vector<std::array<Val, 3>> batch_;
   std::vector<Outer> outer_;
 };

@@ -63,6 +63,7 @@ struct Contraction {
   Dim out_first = 0;
 
   [[nodiscard]] int64_t taps() const;
+  [[nodiscard]] bool single_line() const;  ///< no window: any positions may share a tile
   [[nodiscard]] Dim image_count() const;
   [[nodiscard]] Dim lines() const;
   [[nodiscard]] std::vector<Dim> dims() const;  ///< all that the kernel needs
@@ -74,10 +75,11 @@ struct Schedule {
   int rows = 1, vectors = 1;              ///< the register tile
   int unroll = 1;                         ///< of the reduction
   int panel = 0;                          ///< columns of a packed panel: a multiple of the tile's
+  int64_t k_block = 0;                    ///< steps whose weights stay in L1 over many rows; 0: the whole reduction
   int64_t row_block = 1;                  ///< per task: lines, or positions where there is only one line
   int64_t column_block = 1;               ///< per task: tiles
   double cycles = 0;                      ///< what the cost model expects
-  [[nodiscard]] std::string str() const;  ///< "14x2"
+  [[nodiscard]] std::string str() const;  ///< "14x2", "6x2 by 256"
 };
 
 /// Sizes at the typical point.
@@ -88,7 +90,7 @@ ContractionSize typical_size(const Lowering& lowering, const Contraction& c);
 
 /// Schedules worth trying, best by the cost model first. `panel`: 0, or what the width must divide.
 std::vector<Schedule> candidates(const Lowering& lowering, const Contraction& c, const Target& target, int panel);
-/// The target with the widest vectors decides how weights are laid out, so that engines for several targets share them.
+/// The target that decides how weights are laid out (LoweringOptions::layout).
 const Target& layout_target(const Lowering& lowering);
 /// The panel width that all targets use for these sizes.
 int shared_panel(const Lowering& lowering, const Contraction& c);

@@ -17,16 +17,57 @@ Site whole_site(Emitter& e, const Axis& axis, Val x, int rows) {
   return {x, rows, {{{e.i64(0), e.i64(axis.kernel)}, {}, axis.kernel}}};
 }
 
-/// Tiles of `rows`, then what is left: of the known remainder, or of halving sizes.
-void walk_inside(Emitter& e, const Axis& axis, int rows, Val begin, Val end, std::optional<int64_t> remainder,
-                 const std::function<void(const Site&)>& tile) {
-  Val whole = e.sub(end, e.rem(e.sub(end, begin), e.i64(rows)));
-  e.for_each(begin, whole, rows, [&](Val x) { tile(whole_site(e, axis, x, rows)); });
-  if (remainder) {
-    if (*remainder > 0)
-      e.if_then(e.b.CreateICmpSLT(whole, end), [&] { tile(whole_site(e, axis, whole, static_cast<int>(*remainder))); });
+/// Tiles of `rows` that begin at 0, and what is left at the end: a short rest and the tile before it are divided
+/// evenly, since small tiles wait for the latency of their sums.
+std::vector<int> known_tiles(int64_t length, int rows) {
+  std::vector<int> tiles(static_cast<size_t>(std::min<int64_t>(length / rows, 1 << 20)), rows);
+  int rest = static_cast<int>(length % rows);
+  if (rest == 0) return tiles;
+  if (rest * 2 <= rows && !tiles.empty()) {
+    rest += rows;
+    tiles.back() = (rest + 1) / 2;
+    rest /= 2;
+  }
+  tiles.push_back(rest);
+  return tiles;
+}
+
+/// The tiles of `known_tiles` for what remains of a line of `length` at the last piece, or tiles of halving sizes where
+/// the length is not known.
+void walk_inside(Emitter& e, const Axis& axis, int rows, Val begin, Val end, std::optional<int64_t> length,
+                 int64_t last_piece, const std::function<void(const Site&)>& tile) {
+  if (length) {
+    const int64_t piece = last_piece ? last_piece : *length;
+    const std::vector<int> tiles = known_tiles(piece, rows);
+    int64_t rest = 0;
+    std::vector<int> last;
+    for (auto t = tiles.rbegin(); t != tiles.rend() && *t != rows; ++t) {
+      last.insert(last.begin(), *t);
+      rest += *t;
+    }
+    // Only the last piece ends where the line does; all others are whole tiles.
+    Val whole = rest == 0 ? end : e.imin(end, e.i64(*length - rest));
+    e.for_each(begin, whole, rows, [&](Val x) { tile(whole_site(e, axis, x, rows)); });
+    if (rest == 0) return;
+    const auto finish = [&] {
+      if (last.size() == 2 && last[0] == last[1]) {
+        e.for_each(whole, end, last[0], [&](Val x) { tile(whole_site(e, axis, x, last[0])); });
+        return;
+      }
+      int64_t at = *length - rest;
+      for (const int n : last) {
+        tile(whole_site(e, axis, e.i64(at), n));
+        at += n;
+      }
+    };
+    if (piece == *length)
+      finish();
+    else
+      e.if_then(e.b.CreateICmpSLT(whole, end), finish);
     return;
   }
+  Val whole = e.sub(end, e.rem(e.sub(end, begin), e.i64(rows)));
+  e.for_each(begin, whole, rows, [&](Val x) { tile(whole_site(e, axis, x, rows)); });
   Val x = whole;
   for (int n = rows; n > 1;) {
     n = (n + 1) / 2;
@@ -83,10 +124,10 @@ Taps clip_taps(Emitter& e, const Axis& axis, Val x, Val size) {
 }
 
 std::vector<int> line_tiles(int64_t length, int rows, bool known) {
+  if (known) return known_tiles(length, rows);
   std::vector<int> tiles(static_cast<size_t>(std::min<int64_t>(length / rows, 1 << 20)), rows);
   int64_t rest = length % rows;
-  if (known && rest) tiles.push_back(static_cast<int>(rest));
-  for (int n = rows; !known && n > 1;) {
+  for (int n = rows; n > 1;) {
     n = (n + 1) / 2;
     if (rest >= n) {
       tiles.push_back(n);
@@ -97,10 +138,10 @@ std::vector<int> line_tiles(int64_t length, int rows, bool known) {
 }
 
 void walk_line(Emitter& e, const Axis& axis, int rows, Val begin, Val end, Val size,
-               const std::function<void(const Site&)>& tile) {
+               const std::function<void(const Site&)>& tile, int64_t last_piece) {
   const auto length = axis.out.as_const();
   if (axis.inside) {
-    walk_inside(e, axis, rows, begin, end, length ? std::optional(*length % rows) : std::nullopt, tile);
+    walk_inside(e, axis, rows, begin, end, length, last_piece, tile);
     return;
   }
   const auto input = axis.in.as_const();
@@ -113,15 +154,16 @@ void walk_line(Emitter& e, const Axis& axis, int rows, Val begin, Val end, Val s
     };
     std::vector<Span> spans;
     size_t edges = 0;
-    for (int64_t x = 0; x < *length;) {
-      const int n = static_cast<int>(std::min<int64_t>(rows, *length - x));
-      const bool edge = x * axis.stride - axis.pad < 0 || (x + n - 1) * axis.stride - axis.pad + axis.reach() >= *input;
+    int64_t at = 0;
+    for (const int n : known_tiles(*length, rows)) {
+      const bool edge =
+          at * axis.stride - axis.pad < 0 || (at + n - 1) * axis.stride - axis.pad + axis.reach() >= *input;
       if (!edge && !spans.empty() && !spans.back().edge && spans.back().rows == n)
         ++spans.back().tiles;
       else
-        spans.push_back({x, n, 1, edge});
+        spans.push_back({at, n, 1, edge});
       edges += edge;
-      x += n;
+      at += n;
     }
     if (edges <= kMaxEdgeTiles) {
       for (const Span& s : spans) {
@@ -143,7 +185,7 @@ void walk_line(Emitter& e, const Axis& axis, int rows, Val begin, Val end, Val s
   Val right = e.imax(left, e.imin(last, end));
   const auto clipped = [&](Val x) { tile({x, 1, {{clip_taps(e, axis, x, size), {}, std::nullopt}}}); };
   e.for_each(begin, left, 1, clipped);
-  walk_inside(e, axis, rows, left, right, std::nullopt, tile);
+  walk_inside(e, axis, rows, left, right, std::nullopt, 0, tile);
   e.for_each(right, end, 1, clipped);
 }
 

@@ -45,9 +45,10 @@ struct Site {
 /// Covers output positions [begin, end) of a line with tiles of `rows` positions. Where every tap is inside the input
 /// tiles are all alike; lines that touch padding are covered whole: statically known ones get a tile for each edge,
 /// with the taps that fall outside left out, others get single positions whose taps are clipped when the kernel runs.
-/// `size`: axis.in.
+/// `size`: axis.in. Where a line of known length is walked in pieces, all but the last are whole tiles, and the last
+/// has `last_piece` positions (0: the line is one piece).
 void walk_line(Emitter& e, const Axis& axis, int rows, Val begin, Val end, Val size,
-               const std::function<void(const Site&)>& tile);
+               const std::function<void(const Site&)>& tile, int64_t last_piece = 0);
 
 /// The sizes of the tiles (for a cost model) that walk_line makes of a line of `length` positions.
 std::vector<int> line_tiles(int64_t length, int rows, bool known);

@@ -21,6 +21,9 @@ struct LoweringOptions {
   Math math = Math::kDefault;
   int threads_hint = 2;  ///< how many threads the engine is likely to run on; affects task sizes, never results
   TacticChooser* chooser = nullptr;  ///< null: the cost model decides
+  /// Of several targets that share an engine's weights, the one with the widest vectors: it decides how they are laid
+  /// out. Null: the target itself.
+  const Target* layout = nullptr;
 };
 
 /// Packed constants of all targets of one engine, by content.

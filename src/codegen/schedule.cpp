@@ -5,15 +5,16 @@
 #include <cmath>
 
 #include "codegen/contraction.h"
-#include "target/target.h"
 
 namespace lathe::codegen {
 
 namespace {
 
-constexpr double kLatency = 4;                   // of a multiply-add: too few accumulators wait for each other
-constexpr double kTileOverhead = 24;             // loop set-up and drain
-constexpr double kL2Bytes = 40, kFarBytes = 10;  // per cycle
+constexpr double kLatency = 4;            // of a multiply-add: too few accumulators wait for each other
+constexpr double kTileOverhead = 24;      // loop set-up and drain
+constexpr double kL2Vectors = 0.4;        // per cycle: measured on Zen 3 with AVX2
+constexpr double kFarBytes = 10;          // per cycle
+constexpr int64_t kLineBytes = 32 << 10;  // of the sums of a line that waits on the stack
 constexpr double kTaskOverhead = 800, kWakeOverhead = 12000;
 
 bool fits_registers(const Target& t, Steps steps, int rows, int vectors) {
@@ -30,37 +31,54 @@ struct Model {
   int lanes, size;
   ContractionSize n;
   int64_t taps;
-  bool known_length, single_line, packed;
+  bool known_length, single_line, blockable;
 
-  /// One tile over the whole reduction.
-  [[nodiscard]] double tile(int rows, int vectors) const {
+  /// Steps of the reduction whose weights take half of L1, a multiple of `unroll`.
+  [[nodiscard]] int64_t k_block(int vectors, int unroll) const {
+    const int64_t most = std::max<int64_t>(unroll, target.l1_bytes / 2 / (int64_t{vectors} * lanes * size));
+    const int64_t blocks = (n.k + most - 1) / most, even = (n.k + blocks - 1) / blocks;
+    return (even + unroll - 1) / unroll * unroll;
+  }
+
+  /// One tile over the whole reduction, its weights from where they fit or a block after the other.
+  [[nodiscard]] double tile(int rows, int vectors, bool blocks) const {
     const double fma = rows * vectors / 2.0;
     const double loads = (rows + vectors) / 2.0 * (target.lane_fma ? 0.6 : 1.0);
     double step = std::max({fma, loads, rows * vectors < 2 * kLatency ? kLatency : 0.0});
-    const double panel = static_cast<double>(taps * n.k * vectors * lanes * size);
-    if (panel > static_cast<double>(target.l1_bytes) / 2) step = std::max(step, vectors * lanes * size / kL2Bytes);
-    if (panel > static_cast<double>(target.l2_bytes) * 0.7 && n.lines * n.x > rows)
-      step = std::max(step, vectors * lanes * size / kFarBytes * 0.5);
+    const auto steps = static_cast<double>(taps * n.k), panel = steps * vectors * lanes * size;
+    const auto l1 = static_cast<double>(target.l1_bytes);
+    const bool many = n.lines * n.x > rows;
+    // What comes from L2 (or farther), a step: weights, unless they stay in L1, and the input.
+    double bytes = 0;
+    if (many && !blocks && panel > l1 / 2) bytes += vectors * lanes * size;
+    if (static_cast<double>(n.lines * n.x * taps * n.k * size) > l1 / 2) bytes += rows * size;
+    step = std::max(step, bytes / (kL2Vectors * lanes * size));
+    if (many && !blocks && panel > static_cast<double>(target.l2_bytes) / 2)
+      step = std::max(step, vectors * lanes * size / kFarBytes);
     step += 0.01 * (rows + vectors);  // of equals, the one with fewer loads
-    return step * static_cast<double>(taps * n.k) + rows * vectors * 1.0 + kTileOverhead;
+    const double count =
+        blocks
+            ? static_cast<double>(taps * ((n.k * vectors * lanes * size * 2 + target.l1_bytes - 1) / target.l1_bytes))
+            : 1;
+    return step * steps + count * (rows * vectors * (blocks ? 2.0 : 1.0) + kTileOverhead);
   }
 
-  [[nodiscard]] double line(int rows, int vectors) const {
+  [[nodiscard]] double line(int rows, int vectors, bool blocks) const {
     double sum = 0;
     const auto tiles = line_tiles(n.x, rows, known_length);
     for (size_t i = 0; i < tiles.size();) {
       size_t j = i;
       while (j < tiles.size() && tiles[j] == tiles[i]) ++j;
-      sum += tile(tiles[i], vectors) * static_cast<double>(j - i);
+      sum += tile(tiles[i], vectors, blocks) * static_cast<double>(j - i);
       i = j;
     }
     return sum;
   }
 
-  [[nodiscard]] double total(int rows, int vectors) const {
+  [[nodiscard]] double total(int rows, int vectors, bool blocks) const {
     const int64_t width = int64_t{vectors} * lanes, whole = n.columns / width, tail = n.columns % width;
-    double sum = line(rows, vectors) * static_cast<double>(whole);
-    if (tail) sum += line(rows, static_cast<int>((tail + lanes - 1) / lanes));
+    double sum = line(rows, vectors, blocks) * static_cast<double>(whole);
+    if (tail) sum += line(rows, static_cast<int>((tail + lanes - 1) / lanes), blocks);
     return sum * static_cast<double>(n.lines);
   }
 };
@@ -136,8 +154,8 @@ std::vector<Schedule> candidates(const Lowering& lowering, const Contraction& c,
                 typical_size(lowering, c),
                 std::max<int64_t>(1, c.taps()),
                 c.x.out.is_const(),
-                c.outer.empty() && c.x.inside,
-                c.packed};
+                c.single_line(),
+                c.packed && c.k.is_const() && (c.single_line() || c.x.out.is_const())};
   std::vector<Schedule> list;
   for (int vectors = 1; vectors <= 12; ++vectors) {
     if (panel && panel % (vectors * lanes) != 0) continue;
@@ -145,7 +163,13 @@ std::vector<Schedule> candidates(const Lowering& lowering, const Contraction& c,
     for (int rows = 1; rows <= 28 && (rows <= m.n.x || rows == 1 || !m.known_length); ++rows) {
       if (!fits_registers(target, c.steps, rows, vectors)) break;
       Schedule s{rows, vectors, pick_unroll(c, m, rows, vectors), panel ? panel : vectors * lanes};
-      s.cycles = m.total(rows, vectors);
+      s.cycles = m.total(rows, vectors, false);
+      const int64_t line = m.single_line ? 0 : m.n.x * vectors * lanes * size;
+      if (const double blocked = m.blockable && line <= kLineBytes ? m.total(rows, vectors, true) : s.cycles;
+          blocked < s.cycles) {
+        s.cycles = blocked;
+        s.k_block = m.k_block(vectors, s.unroll);
+      }
       list.push_back(s);
     }
   }
@@ -165,10 +189,7 @@ Schedule pick_schedule(Lowering& lowering, const Node& node, const Contraction& 
 }
 
 const Target& layout_target(const Lowering& lowering) {
-  const Target* widest = &lowering.target;
-  for (const Target& t : all_targets())
-    if (t.vector_bits > widest->vector_bits) widest = &t;
-  return *widest;
+  return lowering.options.layout ? *lowering.options.layout : lowering.target;
 }
 
 int shared_panel(const Lowering& lowering, const Contraction& c) {

@@ -13,6 +13,7 @@ namespace lathe::codegen {
 
 namespace {
 
+constexpr double kMemoryBytes = 6;  // per cycle: what one core reads from memory
 constexpr int64_t kMinChannels = 24;
 
 /// Filters in the transformed domain: G g Gᵀ. Rows of G for the points 0, ±1, (±2,) ∞.
@@ -287,11 +288,13 @@ int winograd_tile(Lowering& lowering, const Node& node, const Contraction& c, co
   const Target& target = layout_target(lowering);
   const int lanes = target.f32_lanes();
   int best = 0;
-  // Weights come from memory in most models, 8 bytes a cycle; half of that hides behind the arithmetic. There are more
-  // of them than in a direct convolution, so a small gain is not worth it.
-  const double direct =
-      candidates(lowering, c, target, 0).front().cycles * static_cast<double>(lowering.typical(c.image_count()));
-  double best_cost = 0.9 * (direct + static_cast<double>(9 * k * columns * 4) / 16);
+  // Weights come from memory in most models, while the arithmetic goes on. There are more of them than in a direct
+  // convolution, so a small gain is not worth it.
+  const auto with_weights = [&](double cycles, double points) {
+    return std::max(cycles, points * static_cast<double>(k * columns * 4) / kMemoryBytes);
+  };
+  const auto images = static_cast<double>(lowering.typical(c.image_count()));
+  double best_cost = 0.9 * with_weights(candidates(lowering, c, target, 0).front().cycles * images, 9);
   for (const int m : {4, 2}) {
     const Plane p = plane_of(lowering, c, m);
     const Contraction products_ = products(c, p, 0);
@@ -299,10 +302,9 @@ int winograd_tile(Lowering& lowering, const Node& node, const Contraction& c, co
     const double points = p.side * p.side;
     const double transforms = tiles * static_cast<double>((k + lanes - 1) / lanes) * points * 3.5 +
                               tiles * static_cast<double>((columns + lanes - 1) / lanes) * points * 3.5;
-    const double traffic = tiles * points * static_cast<double>(k + columns) * 4 * 2 / 24 +
-                           points * static_cast<double>(k * columns) * 4 / 12;
-    const double cost =
-        candidates(lowering, products_, target, 0).front().cycles * points + transforms + traffic + 20000;
+    const double traffic = tiles * points * static_cast<double>(k + columns) * 4 * 2 / 24;
+    const double cost = with_weights(candidates(lowering, products_, target, 0).front().cycles * points, points) +
+                        transforms + traffic + 20000;
     if (cost < best_cost) {
       best_cost = cost;
       best = m;

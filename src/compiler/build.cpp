@@ -187,6 +187,8 @@ lathe::Result<std::unique_ptr<Built>> make(const std::string& model, const Build
   if (o.dump_graph) report.graph_text = print(*built->graph);
   codegen::LoweringOptions options;
   options.math = math_of(o);
+  options.layout = *std::max_element(wanted.begin(), wanted.end(),
+                                     [](const Target* a, const Target* b) { return a->vector_bits < b->vector_bits; });
   tune::Tuned tuned;
   if (o.tune != "none") {
     stages.start("tune");
