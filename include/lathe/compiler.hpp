@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,11 +22,52 @@ struct Failure {
 template <class T>
 using Result = std::expected<T, Failure>;
 
+/// An array of a calibration set: for an input as it is, several of them one after another along the first dimension,
+/// or (image) a picture of any size that is fitted to the input.
+struct CalibrationArray {
+  std::string input;          ///< which input; empty where the model has one
+  int dtype = 0;              ///< lathe_dtype of lathe.h
+  std::vector<int64_t> dims;  ///< of an image: height, width, channels (1 or 3: red, green, blue)
+  std::vector<std::byte> data;
+  bool image = false;  ///< of LATHE_U8
+};
+
+/// From a picture to an input of [n, channels, height, width] or [n, height, width, channels], floats or u8:
+/// (pixel * scale - mean) / deviation.
+struct ImageOptions {
+  std::string fit = "stretch";  ///< stretch | crop (the middle) | letterbox (grey bars)
+  bool bgr = false;             ///< blue comes first
+  double scale = 1.0 / 255;
+  std::vector<double> mean = {0}, deviation = {1};  ///< one for all channels, or one each
+};
+
+/// Inputs that stand for those the model will see; no labels.
+struct CalibrationSet {
+  std::vector<std::string> names;  ///< of the batches, for messages: usually files
+  /// Arrays of a batch, one or more for each input. Called once for each, in order.
+  std::function<Result<std::vector<CalibrationArray>>(size_t batch)> load;
+  std::string identity;  ///< differs between sets: a hash of what they hold
+  ImageOptions images;
+  int limit = 512;  ///< samples that are used, spread over the set
+};
+
+/// How `--precision int8` and `mixed` are reached.
+struct QuantizeOptions {
+  CalibrationSet calibration;
+  std::string calibrator = "auto";  ///< minmax | percentile | entropy | mse | auto: the one measured best
+  double percentile = 99.99;
+  std::string activations = "u8";  ///< u8, with a zero point | i8, symmetric
+  bool correct_bias = true;
+  double max_loss = 0.5;                ///< of mixed, in percent: 100 * (1 - cosine) of the outputs
+  std::vector<std::string> keep_float;  ///< names of layers; one that ends in * stands for all that begin so
+};
+
 /// `lathe build`'s options. Default-constructed: for this machine, FP32, default math, no tuning.
 struct BuildOptions {
   std::vector<std::string> targets;  ///< names of `lathe targets`; empty: the host's best level
   std::string math = "default";      ///< strict | default | fast
-  std::string precision = "fp32";
+  std::string precision = "fp32";    ///< fp32 | int8 | mixed
+  QuantizeOptions quantize;
   /// none: the cost model decides; fast, full: what it leaves open is timed on this machine, and remembered in the
   /// timing cache ($XDG_CACHE_HOME/lathe/timings.sqlite).
   std::string tune = "none";
@@ -37,8 +79,8 @@ struct BuildOptions {
   int64_t memory_limit = 0;  ///< bytes; 0: the default limit against hostile models
   bool dump_graph = false;   ///< keep the optimised graph's text in the report
   bool trust = true;         ///< put the engine on this user's allow-list
-  /// Called from the building thread with a stage ("import", "optimise", "tune", "generate", "write") and 0…1 in it;
-  /// return false to stop (exit code 130; while tuning: to build with what was found so far).
+  /// Called from the building thread with a stage ("import", "optimise", "calibrate", "tune", "generate", "write") and
+  /// 0…1 in it; return false to stop (exit code 130; while tuning: to build with what was found so far).
   std::function<bool(const char* stage, double done)> progress;
 };
 
@@ -53,6 +95,32 @@ struct TuningReport {
   std::vector<std::string> rejected;         ///< ways whose results were wrong: node and tactic
 };
 
+/// What became of the layers of a model that was quantized, and what it cost, measured on samples that neither ranges
+/// nor choices were made from (where there are at least five).
+struct QuantizeReport {
+  struct Layer {
+    std::string name, op;
+    std::string precision;  ///< int8 | fp32
+    std::string why;        ///< of fp32
+    double snr_db = 0;      ///< of its result against that of the float network, errors from before it included
+    double cosine = 1;
+    double alone_snr_db = 0;  ///< mixed: of the network's outputs if this layer alone is quantized
+    double flops = 0;
+  };
+  struct Output {
+    std::string name;
+    double snr_db = 0, cosine = 1, max_abs_diff = 0;
+  };
+  std::vector<Layer> layers;
+  std::vector<Output> outputs;
+  std::vector<std::pair<std::string, double>> tried;  ///< calibrator → mean SNR of the outputs in dB
+  std::string calibrator;
+  int calibration_samples = 0, search_samples = 0, evaluation_samples = 0;
+  bool disjoint = true;  ///< false: too few samples to keep some apart
+  double loss = 0;       ///< 100 * (1 - cosine) of the worst output
+  std::vector<std::string> warnings;
+};
+
 struct BuildReport {
   std::string engine_hash;
   std::string graph_text;                               ///< with dump_graph
@@ -60,6 +128,7 @@ struct BuildReport {
   int64_t engine_bytes = 0, weight_bytes = 0;
   int kernels = 0, instructions = 0;
   TuningReport tuning;
+  std::optional<QuantizeReport> quantization;  ///< with another precision than fp32
 };
 
 /// Builds `model` (ONNX, TFLite; a SavedModel's folder or a frozen GraphDef of TensorFlow) into `engine`, which is
@@ -89,6 +158,14 @@ struct ConvertReport {
 /// Writes the model, optimised but not fused, as `output`: ONNX of opset 21 (a name that ends in .onnx). Weights of
 /// more than 1.9 GB go to a file beside it.
 Result<ConvertReport> convert(const std::string& model, const std::string& output, const BuildOptions& options);
+
+struct QuantizedModel {
+  ConvertReport file;
+  QuantizeReport quantization;
+};
+/// Quantizes the model as options.precision (int8 or mixed) says and writes it as ONNX of opset 21 in QDQ form:
+/// QuantizeLinear and DequantizeLinear around float operators, as other runtimes read it.
+Result<QuantizedModel> quantize(const std::string& model, const std::string& output, const BuildOptions& options);
 
 /// The model's graph as text: as imported, or after the passes.
 Result<std::string> graph_text(const std::string& model, const BuildOptions& options, bool optimised);

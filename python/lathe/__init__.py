@@ -14,7 +14,7 @@ float4 as uint8; int4 as int8 and uint4 as uint8, one value an element.
 """
 
 from lathe._lathe import version as _version
-from lathe.compiler import build, compile, graph_text, targets
+from lathe.compiler import build, compile, graph_text, quantize, targets
 from lathe.errors import (
     DamagedError,
     Error,
@@ -45,5 +45,6 @@ __all__ = [
     "compile",
     "graph_text",
     "load",
+    "quantize",
     "targets",
 ]

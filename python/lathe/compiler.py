@@ -11,10 +11,17 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
+from lathe.calibration import batches
 from lathe.errors import DamagedError, FailedError, IntegrityError, UsageError
 from lathe.session import Model, load
 
 Shape = str | Sequence[int | str]
+
+# Options that are one value.
+_PLAIN = {
+    *("math", "precision", "tune", "signature", "strict", "memory_limit", "jobs", "trust"),
+    *("calibrator", "percentile", "activations", "correct_bias", "calibration_limit", "max_loss"),
+}
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,8 @@ class BuildReport:
     instructions: int
     seconds: dict[str, float] = field(default_factory=dict)
     """Of each stage."""
+    quantization: dict[str, Any] | None = None
+    """With another precision than fp32: what became of each layer, and what it cost; see docs/quantization.md."""
 
 
 def build(model: Any, engine: str | os.PathLike[str], **options: Any) -> BuildReport:
@@ -38,7 +47,13 @@ def build(model: Any, engine: str | os.PathLike[str], **options: Any) -> BuildRe
 
     Options, as those of `lathe build`:
       target: a name of `targets()`, or several; default: the best for this machine
-      precision: "fp32"
+      precision: "fp32", "int8" or "mixed" (as much int8 as max_loss allows); the latter two need `calibrate`
+      calibrate: inputs to choose ranges by: an array, a dict of arrays, an npz or npy file, a folder of these, or
+        several of them
+      calibrator: "minmax", "percentile", "entropy", "mse" or "auto"; percentile; activations: "u8" or "i8";
+        correct_bias; calibration_limit: most samples to use
+      max_loss: of "mixed", in percent: 100 * (1 - cosine) of the outputs
+      keep_float: names of layers to leave in float
       math: "strict", "default" or "fast"
       tune: "none", "fast" or "full"
       shapes, min_shapes, opt_shapes, max_shapes: input name → (1, 3, 224, 224), or ("batch", 3, 224, 224)
@@ -75,6 +90,19 @@ def compile(model: Any, threads: int = 0, **options: Any) -> Model:
             # The cached file was damaged, or this user's list of trusted engines no longer has it.
             engine, _, _ = compiler.cached_engine(path, parsed, progress, True)
             return load(engine, threads)
+
+
+def quantize(
+    model: Any, output: str | os.PathLike[str], *, calibrate: Any, precision: str = "int8", **options: Any
+) -> dict[str, Any]:
+    """Quantizes `model` and writes it as ONNX in QDQ form, which other runtimes read too.
+
+    Options are those of `build`. Returns {"nodes", "bytes", "external_bytes", "quantization"}.
+    """
+    compiler = _compiler()
+    parsed, progress = _options(compiler, {"calibrate": calibrate, "precision": precision, **options})
+    with _model_path(model) as path:
+        return compiler.quantize(path, os.fspath(output), parsed, progress)
 
 
 def graph_text(model: Any, optimised: bool = True, **options: Any) -> str:
@@ -114,11 +142,15 @@ def _options(compiler: ModuleType, options: Mapping[str, Any]) -> tuple[Any, Cal
     for name, value in options.items():
         if name == "progress":
             progress = value
+        elif name == "calibrate":
+            parsed.set_calibration(*batches(value))
+        elif name == "keep_float":
+            parsed.keep_float = [value] if isinstance(value, str) else list(value)
         elif name == "target":
             parsed.targets = value.split(",") if isinstance(value, str) else list(value)
         elif name in ("shapes", "min_shapes", "opt_shapes", "max_shapes"):
             setattr(parsed, name, {str(key): _shape_text(key, shape) for key, shape in value.items()})
-        elif name in ("math", "precision", "tune", "signature", "strict", "memory_limit", "jobs", "trust"):
+        elif name in _PLAIN:
             try:
                 setattr(parsed, name, value)
             except TypeError as error:

@@ -41,6 +41,65 @@ auto without_gil(compiler::BuildOptions& options, const py::object& progress, Wo
   return *result;
 }
 
+py::dict quantization_dict(const compiler::QuantizeReport& r) {
+  py::list layers, outputs, warnings;
+  for (const auto& l : r.layers) {
+    py::dict layer;
+    layer["name"] = l.name;
+    layer["op"] = l.op;
+    layer["precision"] = l.precision;
+    layer["snr_db"] = l.snr_db;
+    layer["cosine"] = l.cosine;
+    layer["flops"] = l.flops;
+    if (!l.why.empty()) layer["why"] = l.why;
+    if (l.alone_snr_db != 0) layer["alone_snr_db"] = l.alone_snr_db;
+    layers.append(layer);
+  }
+  for (const auto& o : r.outputs) {
+    py::dict output;
+    output["name"] = o.name;
+    output["snr_db"] = o.snr_db;
+    output["cosine"] = o.cosine;
+    output["max_abs_diff"] = o.max_abs_diff;
+    outputs.append(output);
+  }
+  py::dict tried, samples, out;
+  for (const auto& [name, snr] : r.tried) tried[py::str(name)] = snr;
+  samples["calibration"] = r.calibration_samples;
+  samples["search"] = r.search_samples;
+  samples["evaluation"] = r.evaluation_samples;
+  samples["disjoint"] = r.disjoint;
+  out["calibrator"] = r.calibrator;
+  out["tried_snr_db"] = tried;
+  out["samples"] = samples;
+  out["loss_percent"] = r.loss;
+  out["outputs"] = outputs;
+  out["layers"] = layers;
+  out["warnings"] = r.warnings;
+  return out;
+}
+
+/// (input, element type, shape, bytes)
+using RawArray = std::tuple<std::string, int, std::vector<int64_t>, py::bytes>;
+
+void set_calibration(compiler::BuildOptions& options,
+                     const std::vector<std::pair<std::string, std::vector<RawArray>>>& batches,
+                     const std::string& identity) {
+  auto held = std::make_shared<std::vector<std::vector<compiler::CalibrationArray>>>();
+  compiler::CalibrationSet& set = options.quantize.calibration;
+  for (const auto& [name, arrays] : batches) {
+    set.names.push_back(name);
+    auto& batch = held->emplace_back();
+    for (const auto& [input, dtype, shape, bytes] : arrays) {
+      const std::string_view data = bytes;
+      const auto* begin = reinterpret_cast<const std::byte*>(data.data());
+      batch.push_back({input, dtype, shape, {begin, begin + data.size()}, false});
+    }
+  }
+  set.identity = identity;
+  set.load = [held](size_t i) -> compiler::Result<std::vector<compiler::CalibrationArray>> { return (*held)[i]; };
+}
+
 py::dict report_dict(const compiler::BuildReport& report) {
   py::dict seconds;
   for (const auto& [stage, s] : report.seconds) seconds[py::str(stage)] = s;
@@ -51,6 +110,7 @@ py::dict report_dict(const compiler::BuildReport& report) {
   out["kernels"] = report.kernels;
   out["instructions"] = report.instructions;
   out["seconds"] = seconds;
+  if (report.quantization) out["quantization"] = quantization_dict(*report.quantization);
   return out;
 }
 
@@ -75,8 +135,8 @@ PYBIND11_MODULE(_compiler, m) {
   using namespace lathe::python;
   using lathe::compiler::BuildOptions;
   m.doc() = "The compiler. Use the package `lathe`, not this.";
-  py::class_<BuildOptions>(m, "BuildOptions")
-      .def(py::init<>())
+  py::class_<BuildOptions> build_options(m, "BuildOptions");
+  build_options.def(py::init<>())
       .def_readwrite("targets", &BuildOptions::targets)
       .def_readwrite("math", &BuildOptions::math)
       .def_readwrite("precision", &BuildOptions::precision)
@@ -89,7 +149,21 @@ PYBIND11_MODULE(_compiler, m) {
       .def_readwrite("jobs", &BuildOptions::jobs)
       .def_readwrite("strict", &BuildOptions::strict)
       .def_readwrite("memory_limit", &BuildOptions::memory_limit)
-      .def_readwrite("trust", &BuildOptions::trust);
+      .def_readwrite("trust", &BuildOptions::trust)
+      .def("set_calibration", &set_calibration);
+  const auto quantize_field = [&](const char* name, auto field) {
+    using T = std::remove_reference_t<decltype(field(std::declval<BuildOptions&>()))>;
+    build_options.def_property(
+        name, [field](BuildOptions& o) { return field(o); },
+        [field](BuildOptions& o, T v) { field(o) = std::move(v); });
+  };
+  quantize_field("calibrator", [](BuildOptions& o) -> std::string& { return o.quantize.calibrator; });
+  quantize_field("percentile", [](BuildOptions& o) -> double& { return o.quantize.percentile; });
+  quantize_field("activations", [](BuildOptions& o) -> std::string& { return o.quantize.activations; });
+  quantize_field("correct_bias", [](BuildOptions& o) -> bool& { return o.quantize.correct_bias; });
+  quantize_field("calibration_limit", [](BuildOptions& o) -> int& { return o.quantize.calibration.limit; });
+  quantize_field("max_loss", [](BuildOptions& o) -> double& { return o.quantize.max_loss; });
+  quantize_field("keep_float", [](BuildOptions& o) -> std::vector<std::string>& { return o.quantize.keep_float; });
   m.def("build", [](const std::string& model, const std::string& engine, BuildOptions options,
                     const py::object& progress) {
     return report_dict(without_gil(options, progress, [&] { return lathe::compiler::build(model, engine, options); }));
@@ -98,6 +172,16 @@ PYBIND11_MODULE(_compiler, m) {
     const auto cached =
         without_gil(options, progress, [&] { return lathe::compiler::cached_engine(model, options, rebuild); });
     return py::make_tuple(cached.path, cached.built, report_dict(cached.report));
+  });
+  m.def("quantize", [](const std::string& model, const std::string& output, BuildOptions options,
+                       const py::object& progress) {
+    const auto made = without_gil(options, progress, [&] { return lathe::compiler::quantize(model, output, options); });
+    py::dict out;
+    out["nodes"] = made.file.nodes;
+    out["bytes"] = made.file.bytes;
+    out["external_bytes"] = made.file.external_bytes;
+    out["quantization"] = quantization_dict(made.quantization);
+    return out;
   });
   m.def("graph_text", [](const std::string& model, BuildOptions options, bool optimised) {
     return without_gil(options, py::none(), [&] { return lathe::compiler::graph_text(model, options, optimised); });

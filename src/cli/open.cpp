@@ -100,6 +100,7 @@ void BuildFlags::add_to(CLI::App& app) {
   given.push_back(app.add_option("-j,--jobs", options.jobs, "Build threads; 0: all CPUs")
                       ->check(CLI::NonNegativeNumber)
                       ->group(group));
+  calibration.add_to(app, options.quantize, given);
 }
 
 Result<compiler::BuildOptions> BuildFlags::parsed() const {
@@ -108,6 +109,7 @@ Result<compiler::BuildOptions> BuildFlags::parsed() const {
   LATHE_CHECK(fill_shapes(min_shape, "--min-shape", o.min_shapes));
   LATHE_CHECK(fill_shapes(opt_shape, "--opt-shape", o.opt_shapes));
   LATHE_CHECK(fill_shapes(max_shape, "--max-shape", o.max_shapes));
+  LATHE_CHECK(calibration.fill(o.quantize));
   return o;
 }
 

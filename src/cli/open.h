@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/calibration.h"
 #include "cli/output.h"
 #include "lathe/compiler.hpp"
 #include "runtime/engine.h"
@@ -15,6 +16,7 @@ namespace lathe::cli {
 /// The options of `lathe build` that every command takes which builds a model on the way.
 struct BuildFlags {
   compiler::BuildOptions options;
+  CalibrationFlags calibration;
   std::vector<std::string> shape, min_shape, opt_shape, max_shape;  ///< "name=1x3x224x224"
   std::vector<CLI::Option*> given;  ///< all of them: which were used is asked of them after parsing
 

@@ -9,6 +9,7 @@
 #include "base/atomic_file.h"
 #include "base/cpu_features.h"
 #include "codegen/generate.h"
+#include "compiler/quantize.h"
 #include "engine/engine.h"
 #include "engine/trust.h"
 #include "engine/write.h"
@@ -83,8 +84,19 @@ lathe::Result<Shape> parse_shape(const std::string& input, const std::string& te
 lathe::Status check_options(const BuildOptions& o) {
   static const std::set<std::string> kMaths{"strict", "default", "fast"};
   if (!kMaths.contains(o.math)) return fail(Code::kUsage, "--math " + o.math + ": choose strict, default or fast");
-  if (o.precision != "fp32")
-    return fail(Code::kUnsupported, "--precision " + o.precision + " is not supported yet; fp32 is");
+  if (o.precision != "fp32" && o.precision != "int8" && o.precision != "mixed")
+    return fail(Code::kUnsupported, "--precision " + o.precision + " is not supported yet; fp32, int8 and mixed are");
+  const QuantizeOptions& q = o.quantize;
+  if (o.precision != "fp32" && !q.calibration.load)
+    return fail(Code::kUsage, "--precision " + o.precision +
+                                  " needs inputs to choose ranges by: give --calibrate a folder, npz or npy file");
+  static const std::set<std::string> kCalibrators{"auto", "minmax", "percentile", "entropy", "mse"};
+  if (!kCalibrators.contains(q.calibrator))
+    return fail(Code::kUsage, "calibrator \"" + q.calibrator + "\": choose auto, minmax, percentile, entropy or mse");
+  if (q.activations != "u8" && q.activations != "i8")
+    return fail(Code::kUsage, "activations \"" + q.activations + "\": choose u8 or i8");
+  if (!(q.percentile > 50 && q.percentile <= 100)) return fail(Code::kUsage, "the percentile lies in (50, 100]");
+  if (!(q.max_loss >= 0)) return fail(Code::kUsage, "the loss allowed is a percentage of at least 0");
   static const std::set<std::string> kTunes{"none", "fast", "full"};
   if (!kTunes.contains(o.tune)) return fail(Code::kUsage, "--tune " + o.tune + ": choose none, fast or full");
   return {};
@@ -133,10 +145,16 @@ Math math_of(const BuildOptions& o) {
   return o.math == "strict" ? Math::kStrict : o.math == "fast" ? Math::kFast : Math::kDefault;
 }
 
-lathe::Status optimise(Graph& graph, const BuildOptions& o) {
+PassOptions passes_of(const BuildOptions& o) {
   PassOptions options;
   options.math = math_of(o);
-  return optimize(graph, options);
+  return options;
+}
+
+lathe::Result<QuantizeReport> optimise_and_quantize(Graph& graph, const BuildOptions& o, Stages& stages) {
+  LATHE_CHECK(optimize_unfused(graph, passes_of(o)));
+  if (!stages.start("calibrate")) return std::unexpected(interrupted());
+  return quantize_graph(graph, o, math_of(o), [&](double done) { return stages.at(done); });
 }
 
 /// Measures what the graph leaves open on those targets that run here; for the others the cost model decides. When the
@@ -183,7 +201,11 @@ lathe::Result<std::unique_ptr<Built>> make(const std::string& model, const Build
   if (!stages.start("import")) return std::unexpected(interrupted());
   LATHE_TRY(built->graph, load_graph(model, o));
   if (!stages.start("optimise")) return std::unexpected(interrupted());
-  LATHE_CHECK(optimise(*built->graph, o));
+  if (o.precision != "fp32") {
+    LATHE_TRY(report.quantization, optimise_and_quantize(*built->graph, o, stages));
+    if (!stages.start("optimise")) return std::unexpected(interrupted());
+  }
+  LATHE_CHECK(optimize(*built->graph, passes_of(o)));
   if (o.dump_graph) report.graph_text = print(*built->graph);
   codegen::LoweringOptions options;
   options.math = math_of(o);
@@ -213,6 +235,10 @@ lathe::Result<std::unique_ptr<Built>> make(const std::string& model, const Build
                                 {"precision", o.precision},
                                 {"tune", o.tune},
                                 {"model", built->graph->name}};
+  if (report.quantization) {
+    built->contents.provenance.emplace_back("calibration", o.quantize.calibration.identity);
+    built->contents.provenance.emplace_back("calibrator", report.quantization->calibrator);
+  }
   if (!stages.start("write")) return std::unexpected(interrupted());
   return built;
 }
@@ -283,46 +309,76 @@ std::vector<TargetInfo> targets() {
   return list;
 }
 
+namespace {
+
+lathe::Status check_onnx_name(const std::string& output) {
+  if (output.ends_with(".tflite"))
+    return fail(Code::kUnsupported, output + ": writing LiteRT models is not supported yet; .onnx is");
+  if (!output.ends_with(".onnx"))
+    return fail(Code::kUsage, output + ": which format? The name of the output must end in .onnx");
+  return {};
+}
+
+lathe::Result<ConvertReport> write_onnx(const Graph& graph, const std::string& output) {
+  onnx::WriteOptions how;
+  const std::string data = output + ".data";
+  how.external_name = std::filesystem::path(data).filename().string();
+  LATHE_TRY(const onnx::Model made, onnx::write(graph, how));
+  if (!made.external.empty()) {
+    const std::vector<std::byte> gap(4096);
+    std::vector<std::span<const std::byte>> pieces;
+    uint64_t at = 0;
+    for (const auto& [offset, tensor] : made.external) {
+      pieces.push_back(std::span(gap).first(offset - at));
+      pieces.push_back(tensor.bytes());
+      at = offset + tensor.bytes().size();
+    }
+    LATHE_CHECK(write_file_atomically(data, pieces));
+  }
+  const auto piece = std::as_bytes(std::span(made.proto));
+  LATHE_CHECK(write_file_atomically(output, {&piece, 1}));
+  return ConvertReport{static_cast<int64_t>(made.nodes), static_cast<int64_t>(made.proto.size()),
+                       static_cast<int64_t>(made.external_bytes)};
+}
+
+}  // namespace
+
 Result<ConvertReport> convert(const std::string& model, const std::string& output, const BuildOptions& options) {
   const auto run = [&]() -> lathe::Result<ConvertReport> {
-    if (output.ends_with(".tflite"))
-      return fail(Code::kUnsupported, output + ": writing LiteRT models is not supported yet; .onnx is");
-    if (!output.ends_with(".onnx"))
-      return fail(Code::kUsage, output + ": which format? The name of the output must end in .onnx");
+    LATHE_CHECK(check_onnx_name(output));
     LATHE_TRY(const auto graph, load_graph(model, options));
-    PassOptions passes;
-    passes.math = math_of(options);
-    LATHE_CHECK(optimize_unfused(*graph, passes));
-    onnx::WriteOptions how;
-    const std::string data = output + ".data";
-    how.external_name = std::filesystem::path(data).filename().string();
-    LATHE_TRY(const onnx::Model made, onnx::write(*graph, how));
-    if (!made.external.empty()) {
-      const std::vector<std::byte> gap(4096);
-      std::vector<std::span<const std::byte>> pieces;
-      uint64_t at = 0;
-      for (const auto& [offset, tensor] : made.external) {
-        pieces.push_back(std::span(gap).first(offset - at));
-        pieces.push_back(tensor.bytes());
-        at = offset + tensor.bytes().size();
-      }
-      LATHE_CHECK(write_file_atomically(data, pieces));
-    }
-    const auto piece = std::as_bytes(std::span(made.proto));
-    LATHE_CHECK(write_file_atomically(output, {&piece, 1}));
-    return ConvertReport{static_cast<int64_t>(made.nodes), static_cast<int64_t>(made.proto.size()),
-                         static_cast<int64_t>(made.external_bytes)};
+    LATHE_CHECK(optimize_unfused(*graph, passes_of(options)));
+    return write_onnx(*graph, output);
   };
   const auto report = run();
   if (!report) return forward(report);
   return *report;
 }
 
+Result<QuantizedModel> quantize(const std::string& model, const std::string& output, const BuildOptions& options) {
+  const auto run = [&]() -> lathe::Result<QuantizedModel> {
+    LATHE_CHECK(check_onnx_name(output));
+    LATHE_CHECK(check_options(options));
+    BuildReport times;
+    Stages stages(options, times);
+    if (!stages.start("import")) return std::unexpected(interrupted());
+    LATHE_TRY(const auto graph, load_graph(model, options));
+    QuantizedModel made;
+    LATHE_TRY(made.quantization, optimise_and_quantize(*graph, options, stages));
+    if (!stages.start("write")) return std::unexpected(interrupted());
+    LATHE_TRY(made.file, write_onnx(*graph, output));
+    return made;
+  };
+  auto made = run();
+  if (!made) return forward(made);
+  return *std::move(made);
+}
+
 Result<std::string> graph_text(const std::string& model, const BuildOptions& options, bool optimised) {
   auto graph = load_graph(model, options);
   if (!graph) return forward(graph);
   if (optimised)
-    if (const auto s = optimise(**graph, options); !s) return forward(s);
+    if (const auto s = optimize(**graph, passes_of(options)); !s) return forward(s);
   return print(**graph);
 }
 

@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -138,6 +139,16 @@ Result<std::string> key_of(const std::string& model, const BuildOptions& o) {
   for (const std::string& target : o.targets) key.add("target", target);
   key.add("options", fmt::format("{}|{}|{}|{}|{}", o.math, o.precision, o.tune, o.strict, o.memory_limit));
   key.add("signature", o.signature);
+  if (o.precision != "fp32") {
+    const QuantizeOptions& q = o.quantize;
+    const ImageOptions& i = q.calibration.images;
+    key.add("calibration", q.calibration.identity);
+    key.add("quantize", fmt::format("{}|{}|{}|{}|{}|{}", q.calibrator, q.percentile, q.activations, q.correct_bias,
+                                    q.max_loss, q.calibration.limit));
+    key.add("images",
+            fmt::format("{}|{}|{}|{}|{}", i.fit, i.bgr, i.scale, fmt::join(i.mean, ","), fmt::join(i.deviation, ",")));
+    for (const std::string& name : q.keep_float) key.add("keep", name);
+  }
   key.add("shape", o.shapes);
   key.add("min", o.min_shapes);
   key.add("opt", o.opt_shapes);

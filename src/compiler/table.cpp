@@ -13,6 +13,7 @@ extern "C" __attribute__((visibility("default"))) const lathe::compiler::Table* 
       .targets = &targets,
       .graph_text = &graph_text,
       .convert = &convert,
+      .quantize = &quantize,
   };
   return &kTable;
 }

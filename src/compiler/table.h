@@ -21,6 +21,7 @@ struct Table {
   std::vector<TargetInfo> (*targets)();
   Result<std::string> (*graph_text)(const std::string& model, const BuildOptions& options, bool optimised);
   Result<ConvertReport> (*convert)(const std::string& model, const std::string& output, const BuildOptions& options);
+  Result<QuantizedModel> (*quantize)(const std::string& model, const std::string& output, const BuildOptions& options);
 };
 
 }  // namespace lathe::compiler

@@ -31,6 +31,8 @@ Status build(const Options& o, const Output& out) {
   if (is_engine_file(o.model))
     return fail(Code::kUsage, o.model + " is an engine, built already; build expects a model");
   LATHE_TRY(const compiler::BuildOptions options, o.build.parsed());
+  if (!o.build.calibration.paths.empty() && options.precision == "fp32")
+    return fail(Code::kUsage, "--calibrate is for --precision int8 or mixed; fp32 needs no ranges");
   LATHE_TRY(const compiler::Table* table, compiler_library());
   compiler::BuildReport report;
   LATHE_CHECK(with_progress(options, out, [&](const compiler::BuildOptions& with_bar) -> Status {
@@ -40,6 +42,7 @@ Status build(const Options& o, const Output& out) {
     return {};
   }));
 
+  if (report.quantization) print_quantization(*report.quantization, out);
   if (options.tune != "none") print_tuning(report.tuning, out);
   double total = 0;
   Json seconds = Json::object();
@@ -59,6 +62,7 @@ Status build(const Options& o, const Output& out) {
                    {"instructions", report.instructions},
                    {"seconds", seconds}};
   if (options.tune != "none") document["tuning"] = tuning_json(report.tuning);
+  if (report.quantization) document["quantization"] = quantization_json(*report.quantization);
   out.document(document);
   return {};
 }

@@ -9,9 +9,11 @@
 #include "ops/cast.h"
 #include "ops/conv.h"
 #include "ops/conv_transpose.h"
+#include "ops/dequantize.h"
 #include "ops/layer_norm.h"
 #include "ops/matmul.h"
 #include "ops/pool.h"
+#include "ops/quantize.h"
 #include "ops/reduce.h"
 #include "ops/reshape.h"
 #include "ops/resize.h"
@@ -61,9 +63,17 @@ Result<Tensor> permuted(const Tensor& x, std::vector<int64_t> perm) {
   return std::move(y[0]);
 }
 
-// The weight with its dimensions permuted: at once where it is constant.
+// The weight with its dimensions permuted: at once where it is constant, quantized or not.
 Result<std::string> weight(Writer& w, ValueId v, const std::vector<int64_t>& perm) {
   const Value& value = w.g.value(v);
+  if (const Node* d = quantized_constant(w.g, v)) {
+    const auto axis = quantization_axis(w.g, *d);
+    LATHE_TRY(const Tensor t, permuted(*w.g.value(d->inputs[0]).constant, perm));
+    const std::string own = w.g.value(d->inputs[0]).name;
+    const std::string x = w.initializer(t, own[0] == '%' ? std::string() : own);
+    const auto moved = *axis < 0 ? *axis : std::ranges::find(perm, *axis) - perm.begin();
+    return write_quantization(w, *d, x, moved, {});
+  }
   if (!value.constant) return w.add("Transpose", {w.name(v)}, Attributes().ints("perm", perm));
   LATHE_TRY(const Tensor t, permuted(*value.constant, perm));
   return w.initializer(t, value.name[0] == '%' ? std::string() : value.name);
@@ -379,6 +389,18 @@ Status recurrent(Writer& w, const Node& n, const Names& results) {
   return {};
 }
 
+// By one scale, or one for each index of a dimension; else step by step.
+Status quantization(Writer& w, const Node& n, const Names& results) {
+  if (const auto axis = quantization_axis(w.g, n)) {
+    write_quantization(w, n, w.name(n.inputs[0]), *axis, results[0]);
+    return {};
+  }
+  std::vector<DType> types;
+  for (const ValueId v : n.inputs) types.push_back(v == kNoId ? DType::kUndefined : w.g.value(v).dtype);
+  LATHE_TRY(const std::string ignored, w.program(*n.op->program(types), inputs_of(w, n), results[0]));
+  return {};
+}
+
 struct Row {
   std::string_view op;
   NodeWriter write;
@@ -411,6 +433,7 @@ constexpr Row kRows[] = {
     {"Cos", same},
     {"Cosh", same},
     {"CumSum", same},
+    {"Dequantize", quantization},
     {"Div", same},
     {"Elu", same},
     {"Equal", same},
@@ -449,6 +472,7 @@ constexpr Row kRows[] = {
     {"Pad", same},
     {"Pool", pool},
     {"Pow", same},
+    {"Quantize", quantization},
     {"Range", same},
     {"Reciprocal", same},
     {"Reduce", reduce},

@@ -124,6 +124,10 @@ std::string Writer::name(ValueId v) {
     std::string n = initializer(*value.constant, value.name[0] == '%' ? std::string() : value.name);
     return names_[v] = std::move(n);
   }
+  if (const Node* d = quantized_constant(g, v)) {
+    const std::string x = name(d->inputs[0]);
+    return write_quantization(*this, *d, x, *quantization_axis(g, *d), output_name(v));
+  }
   if (const auto f = first_.find(v); f != first_.end()) {
     const std::string from = f->second;
     return add("Transpose", {from}, Attributes().ints("perm", {0, 2, 3, 1}), output_name(v));
@@ -235,6 +239,7 @@ std::optional<std::string> first_operand(Writer& w, ValueId v) {
 }  // namespace
 
 Status Writer::node(const Node& n) {
+  if (quantized_constant(g, n.outputs[0])) return {};
   node_name_ = n.name;
   const auto own = static_cast<size_t>(n.epilogue.empty() ? static_cast<int>(n.inputs.size()) : n.anchor_inputs);
   Node bare = n;
@@ -244,6 +249,12 @@ Status Writer::node(const Node& n) {
   const ValueId out = n.outputs[0];
   const bool windows = writes_first(*n.op);
   const auto elementwise = n.op->program(types);
+  if (const auto axis = quantization_axis(g, n); axis && n.epilogue.empty() && g.value(out).shape.size() == 4 &&
+                                                 has_first(n.inputs[0]) && !names_.contains(n.inputs[0])) {
+    constexpr int64_t kMoved[] = {0, 2, 3, 1};
+    set_first(out, write_quantization(*this, n, first(n.inputs[0]), *axis < 0 ? -1 : kMoved[*axis], {}));
+    return {};
+  }
   const NodeWriter writer = find_writer(*n.op);
   if (!writer && !elementwise) return fail(Code::kUnsupported, "ONNX opset 21 has no such operator");
   if (elementwise && g.value(out).shape.size() == 4 &&

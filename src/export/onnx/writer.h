@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -80,6 +81,14 @@ class Writer {
 /// Writes one node of an operator; `result` is the name of its output before the epilogue. nullptr: by its program.
 using NodeWriter = Status (*)(Writer& w, const Node& n, const std::vector<std::string>& results);
 NodeWriter find_writer(const Op& op);
+
+/// Along which dimension of its first input a Quantize or Dequantize has a scale for each index; -1: one scale for all.
+/// None: neither is so, or ONNX has no such type (or `n` is another operator).
+std::optional<int64_t> quantization_axis(const Graph& g, const Node& n);
+/// The Dequantize of constants that makes `v` and that quantization_axis() is known of: it is written where it is used.
+const Node* quantized_constant(const Graph& g, ValueId v);
+/// Writes QuantizeLinear or DequantizeLinear of `x`, whose scales go along `axis`; returns the result's name.
+std::string write_quantization(Writer& w, const Node& n, const std::string& x, int64_t axis, const std::string& result);
 
 /// Operators on channels-last images, which ONNX has channels first: sets first() of the output instead of writing it.
 bool writes_first(const Op& op);
