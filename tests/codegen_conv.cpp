@@ -26,6 +26,7 @@ struct ConvCase {
   bool constant_weights = true;
   std::vector<bool> symbolic = {};  ///< which input dimensions the compiler does not know
   std::vector<int64_t> output_padding = {};
+  DType exact_in = DType::kF32;  ///< a narrower type that holds the filters' elements
 
   [[nodiscard]] std::string str() const {
     const auto list = [](const auto& v) {
@@ -78,7 +79,7 @@ void check(const Operator& op, const ConvCase& c, Math math = Math::kStrict) {
   std::vector<int64_t> w_dims = {c.filters};
   w_dims.insert(w_dims.end(), c.kernel.begin(), c.kernel.end());
   w_dims.push_back(c.input.back() / c.group);
-  const Tensor x = testing::random_f32(c.input, 1), w = testing::random_f32(w_dims, 2),
+  const Tensor x = testing::random_f32(c.input, 1), w = testing::rounded(testing::random_f32(w_dims, 2), c.exact_in),
                bias = testing::random_f32({c.filters}, 3);
   std::vector<Tensor> reference_inputs = {x, w};
   if (c.bias) reference_inputs.push_back(bias);
@@ -205,6 +206,20 @@ TEST(Conv, given_a_long_reduction_then_blocks_of_it_join) {
   }
   check_conv({.input = {1, 12, 9, 520}, .filters = 50, .kernel = {3, 2}, .pads = {2, 3, 2, 3}, .dilations = {2, 3}});
   check_conv({.input = {1, 10, 10, 1000}, .filters = 96, .kernel = {3, 3}, .pads = {1, 1, 1, 1}, .group = 2});
+}
+
+TEST(Conv, given_filters_that_a_half_float_holds) {
+  for (const DType narrow : {DType::kF16, DType::kBF16}) {
+    check_conv({.input = {1, 9, 11, 20}, .filters = 33, .kernel = {3, 3}, .pads = {1, 1, 1, 1}, .exact_in = narrow});
+    check_conv({.input = {1, 14, 15, 300},
+                .filters = 70,
+                .kernel = {3, 3},
+                .strides = {2, 2},
+                .pads = {1, 1, 1, 1},
+                .epilogue = Epilogue::kResidual,
+                .exact_in = narrow});
+    check_conv({.input = {1, 9, 9, 300}, .filters = 64, .kernel = {1, 1}, .group = 2, .exact_in = narrow});
+  }
 }
 
 TEST(Conv, given_groups_then_each_sees_its_channels) {

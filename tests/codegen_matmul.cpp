@@ -15,6 +15,7 @@ struct MatMulCase {
   bool trans_a = false, trans_b = false, constant_b = false, constant_a = false;
   std::vector<std::pair<size_t, std::string>> symbols_a = {}, symbols_b = {};  ///< dimension and its name
   DType dtype = DType::kF32;
+  DType exact_in = DType::kF32;  ///< a narrower type that holds b's elements
   [[nodiscard]] std::string str() const {
     return shape_str(to_shape(a)) + (trans_a ? "^T" : "") + " * " + shape_str(to_shape(b)) + (trans_b ? "^T" : "") +
            (constant_b ? " constant b" : "") + (symbols_a.empty() && symbols_b.empty() ? "" : " symbolic");
@@ -33,7 +34,8 @@ void check(const MatMulCase& c) {
   ops::MatMul op;
   op.trans_a = c.trans_a;
   op.trans_b = c.trans_b;
-  const Tensor a = typed(testing::random_f32(c.a, 1), c.dtype), b = typed(testing::random_f32(c.b, 2), c.dtype);
+  const Tensor a = typed(testing::random_f32(c.a, 1), c.dtype),
+               b = testing::rounded(typed(testing::random_f32(c.b, 2), c.dtype), c.exact_in);
   const std::vector<Tensor> operands = {a, b};
   const auto expected = op.evaluate(operands);
   ASSERT_TRUE(expected) << expected.error().message;
@@ -106,6 +108,31 @@ TEST(MatMul, given_a_long_reduction_then_blocks_of_it_join) {
     for (const int64_t m : {7, 13, 40, 128}) check({.a = {m, k}, .b = {k, 50}, .constant_b = true});
   check({.a = {3, 300, 1500}, .b = {3, 1500, 33}, .constant_b = true});
   check({.a = {40, 1100}, .b = {1100, 50}, .constant_b = true, .symbols_a = {{0, "m"}}});
+}
+
+TEST(MatMul, given_weights_that_a_half_float_holds_then_they_are_stored_so) {
+  for (const DType narrow : {DType::kF16, DType::kBF16}) {
+    for (const int64_t m : {1, 2, 5, 13, 128})
+      for (const int64_t n : {1, 7, 33, 100}) {
+        check({.a = {m, 19}, .b = {19, n}, .constant_b = true, .exact_in = narrow});
+        check({.a = {m, 700}, .b = {n, 700}, .trans_b = true, .constant_b = true, .exact_in = narrow});
+      }
+    check({.a = {3, 50, 600}, .b = {3, 600, 40}, .constant_b = true, .exact_in = narrow});
+    check({.a = {40, 600}, .b = {600, 50}, .constant_b = true, .symbols_a = {{0, "m"}}, .exact_in = narrow});
+    Graph graph;
+    const auto x = graph.add_input("x", DType::kF32, {4, 64});
+    const auto w = graph.add_constant("w", testing::rounded(testing::random_f32({64, 48}, 1), narrow));
+    const auto node = graph.add_node(std::make_shared<ops::MatMul>(), {x, w}, {"y"}, "node");
+    ASSERT_TRUE(node);
+    graph.node(*node).anchor_inputs = 2;
+    graph.outputs = {graph.node(*node).outputs[0]};
+    graph.output_names = {"y"};
+    for (const Target* target : testing::runnable_targets()) {
+      auto compiled = CompiledGraph::make(graph, *target);
+      ASSERT_TRUE(compiled) << compiled.error().message;
+      EXPECT_EQ((*compiled)->weight_bytes, 64U * 48 * 2) << target->name;
+    }
+  }
 }
 
 TEST(MatMul, given_symbolic_sizes) {

@@ -68,6 +68,7 @@ class CompiledGraph {
     mprotect(r->code_, r->code_size_, PROT_READ | PROT_EXEC);
     for (const auto blob : pool.blobs()) {
       r->weights_.push_back(std::make_unique<GuardedMemory>(static_cast<int64_t>(blob.size()), 63, 64));
+      r->weight_bytes += blob.size();
       if (!blob.empty()) std::memcpy(r->weights_.back()->data(), blob.data(), blob.size());
     }
     return r;
@@ -136,7 +137,7 @@ class CompiledGraph {
   }
 
   Plan plan;
-  size_t code_bytes = 0;
+  size_t code_bytes = 0, weight_bytes = 0;
 
  private:
   struct Prepared {
@@ -241,6 +242,17 @@ inline Tensor random_f32(std::vector<int64_t> dims, uint64_t seed) {
     v = static_cast<float>(static_cast<double>(state >> 11) * 0x1p-52 - 1.0);
   }
   return t;
+}
+
+/// The values of `t` as far as `narrow` holds them.
+inline Tensor rounded(const Tensor& t, DType narrow) {
+  if (narrow == t.dtype()) return t;
+  Tensor low = Tensor::zeros(narrow, t.dims()), r = Tensor::zeros(t.dtype(), t.dims());
+  for (int64_t i = 0; i < t.count(); ++i) {
+    low.set(i, t.f64_at(i));
+    r.set(i, low.f64_at(i));
+  }
+  return r;
 }
 
 /// max |a - b| / max(|b|, 1), NaN-safe: infinite where one is NaN and the other is not, or shapes differ.

@@ -66,6 +66,7 @@ class Generator {
         s(schedule),
         epilogue(epi),
         size(dtype_bits(c.dtype) / 8),
+        w_size(dtype_bits(c.weights()) / 8),
         lanes(e.target.vector_bits / dtype_bits(c.dtype)) {}
 
   void run() {
@@ -75,7 +76,7 @@ class Generator {
     pitch_ = e.mul(columns_, c.groups);
     a_x_ = e.dim(c.a_x);
     a_k_ = e.dim(c.a_k);
-    w_k_ = c.packed ? e.i64(int64_t{s.panel} * size) : e.dim(c.w_k);
+    w_k_ = c.packed ? e.i64(int64_t{s.panel} * w_size) : e.dim(c.w_k);
     x_in_ = e.dim(c.x.in);
     x_out_ = e.dim(c.x.out);
     out_image_ = e.dim(c.out_image);
@@ -86,6 +87,7 @@ class Generator {
     const Blocks n = blocks(c, s, lanes);
     Val row_blocks = e.dim(n.rows), column_blocks = e.dim(n.columns), images = e.dim(c.image_count());
     if (s.k_block) sums_ = e.alloca_bytes(sums_bytes(c, s, lanes));
+    if (s.k_block && narrow()) wide_ = e.alloca_bytes(s.k_block * s.vectors * lanes * size);
     if (c.long_epilogue) spill_ = e.alloca_bytes(int64_t{s.rows} * s.vectors * lanes * size);
     e.for_each(e.begin(), e.end(), 1, [&](Val task) {
       // Tasks that share weights are neighbours.
@@ -113,6 +115,12 @@ class Generator {
     Val w;
     std::vector<Vals> cached;  ///< the epilogue's per-column values
   };
+  /// Where the weights of a step are, and how far the next step's are.
+  struct Weights {
+    Val at, step;
+    bool narrow;  ///< as Contraction::stored says
+  };
+  [[nodiscard]] bool narrow() const { return c.weights() != c.dtype; }
   struct Outer {
     Val in, out, a, rows;
   };
@@ -136,14 +144,15 @@ class Generator {
     Val group_column = e.mul(group, columns_);
     if (c.packed) {
       Val panels = e.div(e.add(columns_, e.i64(s.panel - 1)), e.i64(s.panel));
-      w = e.at(w, e.mul(e.mul(e.mul(group, panels), e.mul(k_, c.taps())), int64_t{s.panel} * size));
+      w = e.at(w, e.mul(e.mul(e.mul(group, panels), e.mul(k_, c.taps())), int64_t{s.panel} * w_size));
     }
     const auto strip = [&](Val tile, int vectors, Vals masks) {
       Strip t{e.mul(tile, width), nullptr, vectors, std::move(masks), nullptr, {}};
       t.absolute = e.add(group_column, t.column);
       if (c.packed) {
         Val panel = e.div(t.column, e.i64(s.panel)), within = e.rem(t.column, e.i64(s.panel));
-        t.w = e.at(w, e.add(e.mul(e.mul(panel, e.mul(k_, c.taps())), int64_t{s.panel} * size), e.mul(within, size)));
+        t.w =
+            e.at(w, e.add(e.mul(e.mul(panel, e.mul(k_, c.taps())), int64_t{s.panel} * w_size), e.mul(within, w_size)));
       } else {
         t.w = e.at(w, e.mul(t.column, size));
       }
@@ -248,7 +257,8 @@ class Generator {
           e.store(c.dtype, start[static_cast<size_t>(n)], e.at(sums_of(i), n * vector_bytes));
       });
       each_block(0, {}, e.i64(0), [&](const Vals& taps, Val tap, Val from, Val length) {
-        Val w = e.at(strip.w, e.mul(e.add(e.mul(tap, k_), from), w_k_));
+        Weights w{e.at(strip.w, e.mul(e.add(e.mul(tap, k_), from), w_k_)), w_k_, narrow()};
+        if (narrow()) w = widen_block(strip, w, length);
         each_tile(first, stop, chunk, [&](const Site& site, const Place& place) {
           Val a = e.at(input(site, place), e.mul(from, a_k_));
           const auto sum = [&](const std::vector<bool>& active) {
@@ -283,6 +293,29 @@ class Generator {
         finish(strip, site, e.add(place.row, e.mul(site.x, c.out_x)), load(site, sums_of(place.index)));
       });
     });
+  }
+
+  /// All rows that share a block of weights share the work of widening it.
+  Weights widen_block(const Strip& strip, const Weights& w, Val length) {
+    const int64_t vector_bytes = int64_t{lanes} * size, row_bytes = vector_bytes * strip.vectors;
+    e.for_each(e.i64(0), length, 1, [&](Val i) {
+      for (int n = 0; n < strip.vectors; ++n)
+        e.store(c.dtype, load_weights(strip, w, e.at(w.at, e.mul(i, w.step)), n),
+                e.at(wide_, e.add(e.mul(i, row_bytes), e.i64(n * vector_bytes))));
+    });
+    return {wide_, e.i64(row_bytes), false};
+  }
+
+  /// Vector n of a step's weights, which begin at p.
+  Val load_weights(const Strip& strip, const Weights& w, Val p, int n) {
+    const auto bytes = int64_t{n} * lanes * (w.narrow ? w_size : size);
+    p = e.at(p, bytes);
+    if (!c.packed) return e.load(c.dtype, p, lanes, strip.masks[static_cast<size_t>(n)]);
+    if (!w.narrow) return e.load_aligned(c.dtype, p, lanes, lanes * size);
+    Val v = e.load_aligned(c.weights(), p, lanes, lanes * w_size);
+    if (c.weights() == DType::kF16) return e.b.CreateFPExt(v, e.vec(DType::kF32, lanes));
+    Val bits = e.b.CreateShl(e.b.CreateZExt(v, e.vec(DType::kI32, lanes)), e.constant_int(DType::kI32, 16, lanes));
+    return e.b.CreateBitCast(bits, e.vec(DType::kF32, lanes));
   }
 
   /// Visits every tap (of each axis; all axes in one number) and every block of its steps.
@@ -334,18 +367,20 @@ class Generator {
     for (const Site::Run& run : site.runs) {
       if (dense || run.count == 1) {
         Val length = e.mul(e.sub(run.taps.hi, run.taps.lo), k_);
-        acc = reduce(strip, site.rows, run.rows, e.at(a, e.mul(run.taps.lo, step)), e.at(w, e.mul(run.taps.lo, w_step)),
-                     length, std::move(acc));
+        acc = reduce(strip, site.rows, run.rows, e.at(a, e.mul(run.taps.lo, step)),
+                     {e.at(w, e.mul(run.taps.lo, w_step)), w_k_, narrow()}, length, std::move(acc));
       } else {
         acc = e.loop(run.taps.lo, run.taps.hi, 1, std::move(acc), [&](Val tap, const Vals& in) {
-          return reduce(strip, site.rows, run.rows, e.at(a, e.mul(tap, step)), e.at(w, e.mul(tap, w_step)), k_, in);
+          return reduce(strip, site.rows, run.rows, e.at(a, e.mul(tap, step)),
+                        {e.at(w, e.mul(tap, w_step)), w_k_, narrow()}, k_, in);
         });
       }
     }
     return acc;
   }
 
-  Vals reduce(const Strip& strip, int rows_here, const std::vector<bool>& active, Val a, Val w, Val length, Vals acc) {
+  Vals reduce(const Strip& strip, int rows_here, const std::vector<bool>& active, Val a, const Weights& w, Val length,
+              Vals acc) {
     int unroll = s.unroll;
     const auto* known = llvm::dyn_cast<llvm::ConstantInt>(length);
     if (known && known->getSExtValue() <= unroll)
@@ -354,18 +389,14 @@ class Generator {
     Val row_step = e.mul(a_x_, c.x.stride);
     for (int m = 0; m < rows_here; ++m) a_rows.push_back(e.mul(row_step, m));
     const auto steps = [&](Val i, int count, Vals in) {
-      Val a_i = e.at(a, e.mul(i, a_k_)), w_i = e.at(w, e.mul(i, w_k_));
+      Val a_i = e.at(a, e.mul(i, a_k_)), w_i = e.at(w.at, e.mul(i, w.step));
       const bool lanes_of_32 = c.dtype == DType::kF32 || c.steps != Steps::kPlain;
       const bool lane_loads = e.target.lane_fma && count % 4 == 0 && lanes_of_32 && c.a_k.equals(4);
       Vals quad(static_cast<size_t>(rows_here), nullptr);
       for (int u = 0; u < count; ++u) {
         Vals wv;
-        Val w_u = e.at(w_i, e.mul(w_k_, u));
-        for (int n = 0; n < strip.vectors; ++n) {
-          Val p = e.at(w_u, int64_t{n} * lanes * size);
-          wv.push_back(c.packed ? e.load_aligned(c.dtype, p, lanes, lanes * size)
-                                : e.load(c.dtype, p, lanes, strip.masks[static_cast<size_t>(n)]));
-        }
+        Val w_u = e.at(w_i, e.mul(w.step, u));
+        for (int n = 0; n < strip.vectors; ++n) wv.push_back(load_weights(strip, w, w_u, n));
         for (int m = 0; m < rows_here; ++m) {
           const auto um = static_cast<size_t>(m);
           if (!active.empty() && !active[um]) continue;
@@ -440,10 +471,10 @@ class Generator {
   const Contraction& c;
   const Schedule& s;
   const Epilogue& epilogue;
-  const int size, lanes;
+  const int size, w_size, lanes;
   Val k_ = nullptr, columns_ = nullptr, pitch_ = nullptr, a_x_ = nullptr, a_k_ = nullptr, w_k_ = nullptr;
   Val x_in_ = nullptr, x_out_ = nullptr, out_image_ = nullptr, out_first_ = nullptr;
-  Val a_base_ = nullptr, image_row_ = nullptr, spill_ = nullptr, sums_ = nullptr;
+  Val a_base_ = nullptr, image_row_ = nullptr, spill_ = nullptr, sums_ = nullptr, wide_ = nullptr;
   std::vector<std::array<Val, 3>> batch_;
   std::vector<Outer> outer_;
 };

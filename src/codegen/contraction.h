@@ -50,6 +50,9 @@ struct Contraction {
   Dim k;         ///< reduction length per tap and group
   Dim columns;   ///< per group
 
+  /// Of packed w in memory, where not as the sums: f16 or bf16, widened by the kernel.
+  DType stored = DType::kUndefined;
+  [[nodiscard]] DType weights() const { return stored == DType::kUndefined ? dtype : stored; }
   bool packed = true;  ///< w is [image][group][panel][tap][k][panel width]; else [image][k][columns] with rows of w_k
   Dim w_k;
   bool bias = false;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codegen/pack.h"
 
+#include <algorithm>
+#include <bit>
 #include <cstring>
 #include <thread>
 
@@ -61,6 +63,17 @@ void pack_all(const PackSource& s, const T* from, T* to, int panel) {
 
 }  // namespace
 
+DType stored_type(const Operand& weights, DType sums) {
+  if (!weights.constant || sums != DType::kF32 || weights.constant->dtype() != DType::kF32) return sums;
+  const std::vector<float> values = weights.constant->to_f32();
+  const auto exact = [&](auto narrow, auto widen) {
+    return std::ranges::all_of(
+        values, [&](float v) { return std::bit_cast<uint32_t>(widen(narrow(v))) == std::bit_cast<uint32_t>(v); });
+  };
+  if (exact(float_to_bf16, bf16_to_float)) return DType::kBF16;
+  return exact(float_to_half, half_to_float) ? DType::kF16 : sums;
+}
+
 Dim PackSource::packed_bytes(int panel) const {
   Dim n = Dim(groups) * ceil_div(columns, panel) * Dim(panel) * k * Dim(dtype_bits(dtype) / 8);
   for (const auto& l : images) n = n * l.extent;
@@ -81,10 +94,16 @@ std::shared_ptr<const std::vector<std::byte>> pack(const PackSource& source, con
     }
     pack_all(source, p, reinterpret_cast<T*>(out->data()), panel);
   };
-  if (dtype_bits(source.dtype) == 64)
+  if (source.dtype != weights.dtype() && dtype_bits(source.dtype) == 16) {
+    const std::vector<float> values = weights.to_f32();
+    std::vector<uint16_t> narrow(values.size());
+    std::ranges::transform(values, narrow.begin(), source.dtype == DType::kF16 ? float_to_half : float_to_bf16);
+    pack_all(source, narrow.data(), reinterpret_cast<uint16_t*>(out->data()), panel);
+  } else if (dtype_bits(source.dtype) == 64) {
     run(static_cast<uint64_t*>(nullptr));
-  else
+  } else {
     run(static_cast<uint32_t*>(nullptr));
+  }
   return out;
 }
 

@@ -26,7 +26,9 @@ struct PackSource {
   [[nodiscard]] Dim packed_bytes(int panel) const;
 };
 
-/// Packs a constant at build time.
+/// The type that constant weights of f32 sums are stored in: f16 or bf16 if that holds each of them exactly.
+DType stored_type(const Operand& weights, DType sums);
+/// Packs a constant at build time; `source.dtype` may be what stored_type said.
 std::shared_ptr<const std::vector<std::byte>> pack(const PackSource& source, const Tensor& weights, int panel);
 /// Adds a kernel that packs buffer `from` when the engine runs; returns the packed buffer.
 Result<BufferId> call_pack(Lowering& lowering, const Node& node, const PackSource& source, BufferId from, int panel);

@@ -28,7 +28,7 @@ bool fits_registers(const Target& t, Steps steps, int rows, int vectors) {
 
 struct Model {
   const Target& target;
-  int lanes, size;
+  int lanes, size, w_size;
   ContractionSize n;
   int64_t taps;
   bool known_length, single_line, blockable;
@@ -42,24 +42,27 @@ struct Model {
 
   /// One tile over the whole reduction, its weights from where they fit or a block after the other.
   [[nodiscard]] double tile(int rows, int vectors, bool blocks) const {
-    const double fma = rows * vectors / 2.0;
+    // Narrow weights are widened in every step, or once for all rows of a block.
+    const double widen = w_size == size ? 0 : vectors;
+    const double fma = rows * vectors / 2.0 + (blocks ? 0 : widen);
     const double loads = (rows + vectors) / 2.0 * (target.lane_fma ? 0.6 : 1.0);
     double step = std::max({fma, loads, rows * vectors < 2 * kLatency ? kLatency : 0.0});
-    const auto steps = static_cast<double>(taps * n.k), panel = steps * vectors * lanes * size;
+    const auto steps = static_cast<double>(taps * n.k), panel = steps * vectors * lanes * w_size;
     const auto l1 = static_cast<double>(target.l1_bytes);
     const bool many = n.lines * n.x > rows;
     // What comes from L2 (or farther), a step: weights, unless they stay in L1, and the input.
     double bytes = 0;
-    if (many && !blocks && panel > l1 / 2) bytes += vectors * lanes * size;
+    if (many && !blocks && panel > l1 / 2) bytes += vectors * lanes * w_size;
     if (static_cast<double>(n.lines * n.x * taps * n.k * size) > l1 / 2) bytes += rows * size;
     step = std::max(step, bytes / (kL2Vectors * lanes * size));
     if (many && !blocks && panel > static_cast<double>(target.l2_bytes) / 2)
-      step = std::max(step, vectors * lanes * size / kFarBytes);
+      step = std::max(step, vectors * lanes * w_size / kFarBytes);
     step += 0.01 * (rows + vectors);  // of equals, the one with fewer loads
     const double count =
         blocks
             ? static_cast<double>(taps * ((n.k * vectors * lanes * size * 2 + target.l1_bytes - 1) / target.l1_bytes))
             : 1;
+    if (blocks) step += 2 * widen * rows / static_cast<double>(std::max<int64_t>(rows, n.lines * n.x));
     return step * steps + count * (rows * vectors * (blocks ? 2.0 : 1.0) + kTileOverhead);
   }
 
@@ -93,7 +96,7 @@ void split(Schedule& s, const Model& m, const Contraction& c, const Target& targ
                         (c.outer.empty() ? 1.0 : static_cast<double>(c.outer.back().stride));
   const double a_halo =
       c.outer.empty() ? 0 : static_cast<double>(c.outer.back().reach() * m.n.x * m.n.k * m.size * c.x.stride);
-  const double w_tile = static_cast<double>(m.taps * m.n.k * s.vectors * m.lanes * m.size);
+  const double w_tile = static_cast<double>(m.taps * m.n.k * s.vectors * m.lanes * m.w_size);
   const auto l2 = static_cast<double>(target.l2_bytes);
   double best = 0;
   for (int64_t row_parts = 1; row_parts <= std::min<int64_t>(units, 128); ++row_parts) {
@@ -151,6 +154,7 @@ std::vector<Schedule> candidates(const Lowering& lowering, const Contraction& c,
   const Model m{target,
                 lanes,
                 size,
+                dtype_bits(c.weights()) / 8,
                 typical_size(lowering, c),
                 std::max<int64_t>(1, c.taps()),
                 c.x.out.is_const(),

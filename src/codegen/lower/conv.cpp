@@ -131,7 +131,7 @@ Status lower_conv(Lowering& lowering, const Node& node) {
   c.dtype = products.sum;
   c.steps = products.steps;
   c.flip = quads && products.flip && !copies;
-  const PackSource source = weights_of(c, axes, products.element());
+  PackSource source = weights_of(c, axes, products.element());
   LATHE_TRY(const Operand weights, weight_operand(lowering, node, products, w[0] * Dim(c.taps()), w.back()));
   LATHE_TRY(const Operand x, image_operand(lowering, node, products, in[0], spatial, op.group, w.back(), copies));
   const BufferId a = x.memory(lowering), sums = corrected_bias(lowering, products, bias, w[0]);
@@ -139,6 +139,7 @@ Status lower_conv(Lowering& lowering, const Node& node) {
     return call_channelwise(lowering, node, c, source, products, sums);
   if (const int tile = winograd_tile(lowering, node, c, weights.constant ? &*weights.constant : nullptr))
     return call_winograd(lowering, node, c, *weights.constant, a, sums, tile);
+  if (products.steps == Steps::kPlain) source.dtype = c.stored = stored_type(weights, c.dtype);
   const Schedule s = pick_schedule(lowering, node, c, shared_panel(lowering, c), "tile");
   LATHE_TRY(const BufferId packed, packed_weights(lowering, node, source, weights, s.panel));
   return call_contraction(lowering, node, c, s, a, packed, sums, "conv");
