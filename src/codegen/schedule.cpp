@@ -96,7 +96,8 @@ void split(Schedule& s, const Model& m, const Contraction& c, const Target& targ
                         (c.outer.empty() ? 1.0 : static_cast<double>(c.outer.back().stride));
   const double a_halo =
       c.outer.empty() ? 0 : static_cast<double>(c.outer.back().reach() * m.n.x * m.n.k * m.size * c.x.stride);
-  const double w_tile = static_cast<double>(m.taps * m.n.k * s.vectors * m.lanes * m.w_size);
+  // As wide as they become: to share weights that are narrow is to share the work of widening them, too.
+  const double w_tile = static_cast<double>(m.taps * m.n.k * s.vectors * m.lanes * m.size);
   const auto l2 = static_cast<double>(target.l2_bytes);
   double best = 0;
   for (int64_t row_parts = 1; row_parts <= std::min<int64_t>(units, 128); ++row_parts) {
