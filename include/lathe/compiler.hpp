@@ -66,7 +66,8 @@ struct QuantizeOptions {
 struct BuildOptions {
   std::vector<std::string> targets;  ///< names of `lathe targets`; empty: the host's best level
   std::string math = "default";      ///< strict | default | fast
-  std::string precision = "fp32";    ///< fp32 | int8 | mixed
+  /// fp32 | fp16 | bf16 (weights of products and convolutions are stored so, sums are f32) | int8 | mixed
+  std::string precision = "fp32";
   QuantizeOptions quantize;
   /// none: the cost model decides; fast, full: what it leaves open is timed on this machine, and remembered in the
   /// timing cache ($XDG_CACHE_HOME/lathe/timings.sqlite).
@@ -128,7 +129,7 @@ struct BuildReport {
   int64_t engine_bytes = 0, weight_bytes = 0;
   int kernels = 0, instructions = 0;
   TuningReport tuning;
-  std::optional<QuantizeReport> quantization;  ///< with another precision than fp32
+  std::optional<QuantizeReport> quantization;  ///< of precision int8 and mixed
 };
 
 /// Builds `model` (ONNX, TFLite; a SavedModel's folder or a frozen GraphDef of TensorFlow) into `engine`, which is

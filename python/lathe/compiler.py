@@ -36,7 +36,7 @@ class BuildReport:
     seconds: dict[str, float] = field(default_factory=dict)
     """Of each stage."""
     quantization: dict[str, Any] | None = None
-    """With another precision than fp32: what became of each layer, and what it cost; see docs/quantization.md."""
+    """Of precision int8 and mixed: what became of each layer, and what it cost; see docs/quantization.md."""
 
 
 def build(model: Any, engine: str | os.PathLike[str], **options: Any) -> BuildReport:
@@ -47,7 +47,8 @@ def build(model: Any, engine: str | os.PathLike[str], **options: Any) -> BuildRe
 
     Options, as those of `lathe build`:
       target: a name of `targets()`, or several; default: the best for this machine
-      precision: "fp32", "int8" or "mixed" (as much int8 as max_loss allows); the latter two need `calibrate`
+      precision: "fp32"; "fp16" or "bf16" (weights stored so, sums in fp32); "int8" or "mixed" (as much int8 as
+        max_loss allows): the latter two need `calibrate`
       calibrate: inputs to choose ranges by: an array, a dict of arrays, an npz or npy file, a folder of these, or
         several of them
       calibrator: "minmax", "percentile", "entropy", "mse" or "auto"; percentile; activations: "u8" or "i8";

@@ -505,6 +505,7 @@ Status call_contraction(Lowering& lowering, const Node& node, const Contraction&
   call.buffers.insert(call.buffers.end(), epilogue.buffers().begin(), epilogue.buffers().end());
   call.tasks = n.rows * n.columns * c.image_count() * Dim(c.groups);
   call.tactic = name + " " + s.str();
+  if (c.weights() != c.dtype) call.tactic += ", " + std::string(dtype_name(c.weights())) + " weights";
   return lowering.call(node, std::move(call));
 }
 

@@ -81,13 +81,18 @@ lathe::Result<Shape> parse_shape(const std::string& input, const std::string& te
   return shape;
 }
 
+/// Whether ranges are chosen and layers made integer ones.
+bool quantizes(const BuildOptions& o) { return o.precision == "int8" || o.precision == "mixed"; }
+
 lathe::Status check_options(const BuildOptions& o) {
   static const std::set<std::string> kMaths{"strict", "default", "fast"};
   if (!kMaths.contains(o.math)) return fail(Code::kUsage, "--math " + o.math + ": choose strict, default or fast");
-  if (o.precision != "fp32" && o.precision != "int8" && o.precision != "mixed")
-    return fail(Code::kUnsupported, "--precision " + o.precision + " is not supported yet; fp32, int8 and mixed are");
+  static const std::set<std::string> kPrecisions{"fp32", "fp16", "bf16", "int8", "mixed"};
+  if (!kPrecisions.contains(o.precision))
+    return fail(Code::kUnsupported,
+                "--precision " + o.precision + " is not supported yet; fp32, fp16, bf16, int8 and mixed are");
   const QuantizeOptions& q = o.quantize;
-  if (o.precision != "fp32" && !q.calibration.load)
+  if (quantizes(o) && !q.calibration.load)
     return fail(Code::kUsage, "--precision " + o.precision +
                                   " needs inputs to choose ranges by: give --calibrate a folder, npz or npy file");
   static const std::set<std::string> kCalibrators{"auto", "minmax", "percentile", "entropy", "mse"};
@@ -148,6 +153,8 @@ Math math_of(const BuildOptions& o) {
 PassOptions passes_of(const BuildOptions& o) {
   PassOptions options;
   options.math = math_of(o);
+  if (o.precision == "fp16") options.weights = DType::kF16;
+  if (o.precision == "bf16") options.weights = DType::kBF16;
   return options;
 }
 
@@ -201,7 +208,7 @@ lathe::Result<std::unique_ptr<Built>> make(const std::string& model, const Build
   if (!stages.start("import")) return std::unexpected(interrupted());
   LATHE_TRY(built->graph, load_graph(model, o));
   if (!stages.start("optimise")) return std::unexpected(interrupted());
-  if (o.precision != "fp32") {
+  if (quantizes(o)) {
     LATHE_TRY(report.quantization, optimise_and_quantize(*built->graph, o, stages));
     if (!stages.start("optimise")) return std::unexpected(interrupted());
   }
@@ -359,6 +366,8 @@ Result<QuantizedModel> quantize(const std::string& model, const std::string& out
   const auto run = [&]() -> lathe::Result<QuantizedModel> {
     LATHE_CHECK(check_onnx_name(output));
     LATHE_CHECK(check_options(options));
+    if (!quantizes(options))
+      return fail(Code::kUsage, "precision " + options.precision + " quantizes nothing: choose int8 or mixed");
     BuildReport times;
     Stages stages(options, times);
     if (!stages.start("import")) return std::unexpected(interrupted());

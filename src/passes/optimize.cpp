@@ -17,15 +17,15 @@ constexpr Pass kUnpack = {"widen_packed", widen_packed}, kWiden = {"widen_half",
                kIntegers = {"integer_arithmetic", integer_arithmetic}, kFold = {"constant_fold", constant_fold},
                kRefine = {"shape_refine", shape_refine}, kDead = {"dead_code", dead_code},
                kCommon = {"common_subexpressions", common_subexpressions}, kRules = {"rewrite_rules", rewrite_rules},
-               kLayout = {"layout", layout}, kFuse = {"fuse", fuse},
+               kLayout = {"layout", layout}, kNarrow = {"narrow_weights", narrow_weights}, kFuse = {"fuse", fuse},
                kInside = {"specialize_subgraphs", specialize_subgraphs},
                kSubgraphs = {"optimize_subgraphs", optimize_subgraphs};
 
 // Rules run before the layout pass to remove what would be in its way, and after it because scales, biases and
 // transposes then stand next to the operators that can take them.
-constexpr Pass kPipeline[] = {kDead, kInside, kWiden,  kUnpack, kFoldEarly, kRefine,    kFoldEarly, kIntegers,
-                              kFold, kRules,  kCommon, kLayout, kFold,      kCommon,    kRules,     kLayout,
-                              kFold, kRules,  kCommon, kDead,   kInside,    kSubgraphs, kFuse,      kDead};
+constexpr Pass kPipeline[] = {kDead,   kInside, kWiden,  kUnpack, kFoldEarly, kRefine, kFoldEarly, kIntegers, kFold,
+                              kRules,  kCommon, kLayout, kFold,   kCommon,    kRules,  kLayout,    kFold,     kRules,
+                              kCommon, kNarrow, kDead,   kInside, kSubgraphs, kFuse,   kDead};
 
 Status run(Graph& graph, const PassOptions& options, bool fusing) {
   for (const Pass& pass : kPipeline) {

@@ -18,6 +18,7 @@ enum class Math : uint8_t {
 
 struct PassOptions {
   Math math = Math::kDefault;
+  DType weights = DType::kF32;  ///< f16 or bf16: constant weights are rounded to it (narrow_weights)
   /// Verify the graph after every pass (debug builds and tests): an error names the pass.
   bool verify = false;
   /// Told after every pass: its name and how many changes it made.
@@ -55,6 +56,8 @@ Result<int> rewrite_rules(Graph& g, const PassOptions& options);
 /// Moves transposes towards the outputs until they cancel, vanish or cost least; those that move no data become
 /// reshapes.
 Result<int> layout(Graph& g, const PassOptions& options);
+/// Constant weights of products and convolutions become values that a narrower float holds.
+Result<int> narrow_weights(Graph& g, const PassOptions& options);
 /// Joins elementwise nodes into Pointwise ones, and these into the epilogues of their anchors.
 Result<int> fuse(Graph& g, const PassOptions& options);
 

@@ -128,10 +128,11 @@ Status lower_conv_transpose(Lowering& lowering, const Node& node) {
       row_step = row_step * out[d + 1];
     }
     BufferId packed = kNone;
+    if (products.steps == Steps::kPlain) c.stored = stored_type(weights, c.dtype);
     const int panel = shared_panel(lowering, c);
     if (reached) {
       PackSource source;
-      source.dtype = products.element();
+      source.dtype = c.stored == DType::kUndefined ? products.element() : c.stored;
       source.groups = op.group;
       source.k = c.k;
       source.k_stride = 1;
