@@ -58,6 +58,13 @@ foreach(module IN LISTS modules)
 endforeach()
 add_custom_target(lathe_python_files ALL DEPENDS ${copies})
 
+# As an installed package has it, so that torch finds the backend "lathe" where only PYTHONPATH points here.
+set(distribution ${CMAKE_BINARY_DIR}/python/lathe-${PROJECT_VERSION}.dist-info)
+file(CONFIGURE OUTPUT ${distribution}/METADATA
+     CONTENT "Metadata-Version: 2.1\nName: lathe\nVersion: ${PROJECT_VERSION}\n")
+file(CONFIGURE OUTPUT ${distribution}/entry_points.txt
+     CONTENT "[torch_dynamo_backends]\nlathe = lathe.pytorch:backend\n")
+
 # What goes into the wheel (pyproject.toml), which takes the Python files from python/lathe directly. Without
 # LATHE_COMPILER it is a wheel for devices that only run engines.
 add_custom_target(wheel DEPENDS lathe_python)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from typing import Any
 
 from lathe.calibration import batches
 from lathe.errors import DamagedError, FailedError, IntegrityError, UsageError
-from lathe.session import Model, load
+from lathe.session import load
 
 Shape = str | Sequence[int | str]
 
@@ -42,8 +43,8 @@ class BuildReport:
 def build(model: Any, engine: str | os.PathLike[str], **options: Any) -> BuildReport:
     """Builds `model` into the file `engine`, which is replaced as a whole or, after an error, is as it was.
 
-    model: the path of a model (ONNX, TFLite; the folder of a SavedModel or a frozen GraphDef of TensorFlow), its
-    bytes, or an onnx.ModelProto.
+    model: the path of a model (ONNX, TFLite, PyTorch .pt2; the folder of a SavedModel or a frozen GraphDef of
+    TensorFlow), its bytes, an onnx.ModelProto or a torch.export.ExportedProgram.
 
     Options, as those of `lathe build`:
       target: a name of `targets()`, or several; default: the best for this machine
@@ -74,11 +75,29 @@ def build(model: Any, engine: str | os.PathLike[str], **options: Any) -> BuildRe
         return BuildReport(**compiler.build(path, os.fspath(engine), parsed, progress))
 
 
-def compile(model: Any, threads: int = 0, **options: Any) -> Model:
-    """Builds `model` unless that was done before, and loads it. Options and errors are those of `build`.
+def compile(
+    model: Any,
+    example_inputs: Sequence[Any] | None = None,
+    *,
+    example_kwargs: Mapping[str, Any] | None = None,
+    dynamic_shapes: Any = None,
+    threads: int = 0,
+    **options: Any,
+) -> Any:
+    """Builds `model` unless that was done before, and loads it: a `Model`. Options and errors are those of `build`.
+
+    A torch.nn.Module is exported first (torch.export with `example_inputs`, `example_kwargs` and `dynamic_shapes`, as it
+    takes them), and what comes back is called as the module is, with tensors (lathe.pytorch.CompiledModule); so is what
+    comes of a torch.export.ExportedProgram.
 
     Engines are kept in $XDG_CACHE_HOME/lathe by the model's content, the options and the version.
     """
+    if _of_torch(model):
+        from lathe.pytorch import compile_module
+
+        return compile_module(model, example_inputs, example_kwargs, dynamic_shapes, threads, options)
+    if example_inputs is not None or example_kwargs is not None or dynamic_shapes is not None:
+        raise UsageError("example inputs and dynamic_shapes are for modules of PyTorch; a file has its own")
     compiler = _compiler()
     parsed, progress = _options(compiler, options)
     with _model_path(model) as path:
@@ -117,6 +136,15 @@ def graph_text(model: Any, optimised: bool = True, **options: Any) -> str:
 def targets() -> list[dict[str, Any]]:
     """What engines can be built for: {"name", "arch", "needs", "runs_here", "is_host_default"}."""
     return _compiler().targets()
+
+
+def _of_torch(model: Any, *, exported: bool = False) -> bool:
+    """Whether it is a torch.nn.Module or an ExportedProgram; torch is not imported for that."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return False
+    kinds = (torch.export.ExportedProgram,) if exported else (torch.nn.Module, torch.export.ExportedProgram)
+    return isinstance(model, kinds)
 
 
 def _compiler() -> ModuleType:
@@ -167,9 +195,20 @@ def _model_path(model: Any) -> Iterator[str]:
     if isinstance(model, (str, os.PathLike)):
         yield os.fspath(model)
         return
+    if _of_torch(model, exported=True):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "module.pt2")
+            sys.modules["torch"].export.save(model, path)
+            yield path
+        return
     data = model.SerializeToString() if hasattr(model, "SerializeToString") else model
     if not isinstance(data, (bytes, bytearray, memoryview)):
-        raise UsageError(f"a model is a path, bytes or an onnx.ModelProto, got {type(model).__name__}")
+        if _of_torch(model):
+            raise UsageError("export the module first: lathe.build(torch.export.export(module, inputs), …)")
+        raise UsageError(
+            "a model is a path, bytes, an onnx.ModelProto or a torch.export.ExportedProgram, got "
+            + type(model).__name__
+        )
     with tempfile.NamedTemporaryFile(suffix=".onnx") as file:
         file.write(data)
         file.flush()

@@ -6,7 +6,7 @@ from __future__ import annotations
 import difflib
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,7 +119,7 @@ class Model:
         self._session = _lathe.Session(engine, threads)
         self._bound: _Bound | None = None
         self._shapes: tuple[tuple[int, ...], ...] | None = None
-        self._results: list[tuple[tuple[int, ...] | None, np.dtype]] = []
+        self._results: list[tuple[int, ...] | None] = []
         self.inputs = tuple(map(_port, engine.inputs()))
         self.outputs = tuple(map(_port, engine.outputs()))
         self._input_index = {port.name: i for i, port in enumerate(self.inputs)}
@@ -137,6 +137,22 @@ class Model:
         Returns the outputs by name: new arrays, the caller's. Raises UsageError for wrong names, types or shapes.
         """
         arrays = self._arrange(inputs)
+
+        def allocate(i: int, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+            array = np.empty(shape, self.outputs[i].numpy)
+            return array, array
+
+        results = self._execute(arrays, allocate)
+        return {
+            port.name: value if isinstance(value, np.ndarray) else _from_engine(port, *value)
+            for port, value in zip(self.outputs, results, strict=True)
+        }
+
+    def _execute(
+        self, arrays: Sequence[np.ndarray], allocate: Callable[[int, tuple[int, ...]], tuple[Any, np.ndarray]]
+    ) -> list[Any]:
+        """Runs on arrays in the inputs' order. `allocate(output, shape)` gives an output's memory: what is returned for
+        it, and an array over the same bytes. Outputs whose shape depends on data are returned as (shape, bytes)."""
         with self._lock:
             session = self._session
             for i, (port, array) in enumerate(zip(self.inputs, arrays, strict=True)):
@@ -146,15 +162,12 @@ class Model:
                 self._prepare()
                 self._shapes = shapes
             # Every call binds its own outputs before it runs: none ever writes to what an earlier one returned.
-            out = [None if shape is None else np.empty(shape, dtype) for shape, dtype in self._results]
-            for i, array in enumerate(out):
-                if array is not None:
-                    session.bind_output(i, array)
+            out = [None if shape is None else allocate(i, shape) for i, shape in enumerate(self._results)]
+            for i, pair in enumerate(out):
+                if pair is not None:
+                    session.bind_output(i, pair[1])
             session.run()
-            return {
-                port.name: _from_engine(port, *session.output(i)) if array is None else array
-                for i, (port, array) in enumerate(zip(self.outputs, out, strict=True))
-            }
+            return [session.output(i) if pair is None else pair[0] for i, pair in enumerate(out)]
 
     def _prepare(self) -> None:
         """Works out the outputs' shapes for the inputs that are bound; None: known only after a run."""
@@ -162,7 +175,7 @@ class Model:
         for i in range(len(self.outputs)):
             self._session.bind_output(i, None)
         self._results = [
-            (None if shape is None or port.dtype in _PACKED else tuple(shape), port.numpy)
+            None if shape is None or port.dtype in _PACKED else tuple(shape)
             for port, shape in zip(self.outputs, self._session.prepare(), strict=True)
         ]
 
