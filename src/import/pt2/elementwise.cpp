@@ -189,7 +189,7 @@ Result<Values> dropout(Node& n) {
   if (n.flag("train", n.flag("training", false)) && n.f("p", 0.5) > 0)
     return unsupported("the model was exported for training; call eval() first");
   Values r(n.output_count(), kNoId);
-  r[0] = n.tensor("input");
+  r[0] = n.tensor(n.has("self") ? "self" : "input");  // dropout_ has self
   return n.done(std::move(r));
 }
 
