@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Activations and other functions of one tensor that take parameters or are composed.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -19,13 +20,30 @@ struct Math {
   Node& n;
   ValueId num(ValueId like, double v) const { return n.b.scalar(n.b.dtype(like), v); }
   ValueId add(ValueId x, ValueId y) const { return n.b.op("Add", {x, y}); }
-  ValueId add(ValueId x, double y) const { return add(x, num(x, y)); }
+  // Numbers are always doubles: an integer would be a value.
+  ValueId plus(ValueId x, double y) const { return add(x, num(x, y)); }
   ValueId sub(ValueId x, ValueId y) const { return n.b.op("Sub", {x, y}); }
   ValueId mul(ValueId x, ValueId y) const { return n.b.op("Mul", {x, y}); }
-  ValueId mul(ValueId x, double y) const { return y == 1 ? x : mul(x, num(x, y)); }
+  ValueId times(ValueId x, double y) const { return y == 1 ? x : mul(x, num(x, y)); }
   ValueId div(ValueId x, ValueId y) const { return n.b.op("Div", {x, y}); }
   ValueId f(std::string_view name, ValueId x) const { return n.b.op(name, {x}); }
 };
+
+// log(1 + x) and exp(x) - 1 where 1 + x and exp(x) are rounded: Kahan's corrections, as in Higham, Accuracy and
+// Stability of Numerical Algorithms, 1.14.1.
+ValueId log1p(const Math& m, ValueId x) {
+  const ValueId u = m.plus(x, 1), log = m.f("Log", u);
+  const ValueId corrected = m.mul(log, m.div(x, m.plus(u, -1)));
+  const ValueId small = m.n.b.op("Where", {m.n.b.op("Equal", {u, m.num(x, 1)}), x, corrected});
+  return m.n.b.op("Where", {m.n.b.op("Greater", {x, m.num(x, 2)}), log, small});
+}
+
+ValueId expm1(const Math& m, ValueId x) {
+  const ValueId u = m.f("Exp", x), less = m.plus(u, -1);
+  const ValueId corrected = m.mul(less, m.div(x, m.f("Log", u)));
+  const ValueId small = m.n.b.op("Where", {m.n.b.op("Equal", {u, m.num(x, 1)}), x, corrected});
+  return m.n.b.op("Where", {m.n.b.op("Less", {m.f("Abs", x), m.num(x, 0.5)}), small, less});
+}
 
 }  // namespace
 
@@ -40,11 +58,11 @@ Result<Values> composed(Node& n) {
     return n.done(m.mul(same, same));
   }
   if (name == "rsqrt") return n.done(m.f("Reciprocal", m.f("Sqrt", x)));
-  if (name == "log2") return n.done(m.mul(m.f("Log", x), 1 / std::log(2.0)));
-  if (name == "log10") return n.done(m.mul(m.f("Log", x), 1 / std::log(10.0)));
-  if (name == "log1p") return n.done(m.f("Log", m.add(x, 1)));
-  if (name == "expm1") return n.done(m.add(m.f("Exp", x), -1));
-  if (name == "exp2") return n.done(m.f("Exp", m.mul(x, std::log(2.0))));
+  if (name == "log2") return n.done(m.times(m.f("Log", x), 1 / std::log(2.0)));
+  if (name == "log10") return n.done(m.times(m.f("Log", x), 1 / std::log(10.0)));
+  if (name == "log1p") return n.done(log1p(m, x));
+  if (name == "expm1") return n.done(expm1(m, x));
+  if (name == "exp2") return n.done(m.f("Exp", m.times(x, std::log(2.0))));
   if (name == "erfc") return n.done(m.sub(m.num(x, 1), m.f("Erf", x)));
   if (name == "frac") return n.done(m.sub(x, m.mul(m.f("Sign", x), m.f("Floor", m.f("Abs", x)))));
   if (name == "log_sigmoid") return n.done(m.f("Neg", m.f("Softplus", m.f("Neg", x))));
@@ -86,12 +104,15 @@ Result<Values> hard_sigmoid(Node& n) {
   return n.done(n.b.op("HardSigmoid", {input(n)}, {{"alpha", 1.0 / 6}, {"beta", 0.5}}));
 }
 
-// Beyond the threshold torch returns x itself, which differs by less than f32 can tell.
+// Beyond the threshold torch returns x itself, which from 20 on differs by less than f32 can tell.
 Result<Values> softplus(Node& n) {
-  const double beta = n.f("beta", 1);
+  const double beta = n.f("beta", 1), threshold = n.f("threshold", 20);
   const Math m{n};
-  const ValueId y = n.b.op("Softplus", {m.mul(input(n), beta)});
-  return n.done(beta == 1 ? y : m.mul(y, 1 / beta));
+  const ValueId x = input(n), inside = m.times(x, beta);
+  if (!n.b.ok()) return n.done(kNoId);
+  const ValueId y = m.times(n.b.op("Softplus", {inside}), 1 / beta);
+  if (threshold >= 20) return n.done(y);
+  return n.done(n.b.op("Where", {n.b.op("Greater", {inside, m.num(x, threshold)}), x, y}));
 }
 
 // scale * (x > 0 ? x : alpha * (exp(x * input_scale) - 1))
@@ -100,10 +121,10 @@ Result<Values> elu(Node& n) {
   const ValueId x = input(n);
   const double alpha = n.f("alpha", 1), scale = n.f("scale", 1), inside = n.f("input_scale", 1);
   if (!n.b.ok()) return n.done(kNoId);
-  if (inside == 1) return n.done(m.mul(n.b.op("Elu", {x}, {{"alpha", alpha}}), scale));
-  const ValueId low = m.mul(m.add(m.f("Exp", m.mul(x, inside)), -1), alpha);
+  if (inside == 1) return n.done(m.times(n.b.op("Elu", {x}, {{"alpha", alpha}}), scale));
+  const ValueId low = m.times(m.plus(m.f("Exp", m.times(x, inside)), -1), alpha);
   const ValueId positive = n.b.op("Greater", {x, m.num(x, 0)});
-  return n.done(m.mul(n.b.op("Where", {positive, x, low}), scale));
+  return n.done(m.times(n.b.op("Where", {positive, x, low}), scale));
 }
 
 Result<Values> gelu(Node& n) {
@@ -146,6 +167,15 @@ Result<Values> threshold(Node& n) {
   const DType t = n.b.dtype(x);
   const ValueId above = n.b.op("Greater", {x, n.as("threshold", t)});
   return n.done(n.b.op("Where", {above, x, n.as("value", t)}));
+}
+
+// Without training the slope is the mean of its bounds.
+Result<Values> rrelu(Node& n) {
+  if (n.flag("training", false)) return unsupported("the model was exported for training; call eval() first");
+  const double slope = (n.f("lower", 1.0 / 8) + n.f("upper", 1.0 / 3)) / 2;
+  Values r(std::max<size_t>(n.output_count(), 1), kNoId);
+  r[0] = n.b.op("LeakyRelu", {input(n)}, {{"alpha", slope}});
+  return n.done(std::move(r));
 }
 
 }  // namespace lathe::pt2

@@ -70,7 +70,6 @@ ValueId unbatched(Node& n, ValueId y, bool added) {
 Result<size_t> spatial_of(Node& n) {
   const auto at = n.op().find_first_of("123");
   const auto dims = at == std::string_view::npos ? size_t{2} : static_cast<size_t>(n.op()[at] - '0');
-  if (dims > 2) return unsupported("three spatial dimensions are not supported");
   return dims;
 }
 
@@ -78,6 +77,30 @@ ValueId pooled(Node& n, const Batched& in, std::string_view kind, std::vector<in
                std::vector<int64_t> strides, std::vector<int64_t> pads, std::vector<int64_t> dilations, bool ceil_mode,
                bool count_pad) {
   const int64_t rank = n.b.rank(in.x);
+  if (kernel.size() > 2) {
+    // One dimension after the other: a maximum of maxima is the maximum, and windows that hang over an edge are the
+    // same for all positions of the other dimensions, so that means of means are the mean.
+    ValueId x = in.x;
+    for (size_t d = 0; d < kernel.size() && n.b.ok(); ++d) {
+      const Shape s = n.b.shape(x);
+      const auto at = static_cast<ptrdiff_t>(d) + 2;
+      const Dim before = product({s.begin(), s.begin() + at}), after = product({s.begin() + at + 1, s.end()});
+      const ValueId y = n.b.make<ops::Pool>({n.b.reshape(x, {before, 1, s[d + 2], after})}, [&](ops::Pool& p) {
+        p.kind = kind;
+        p.kernel = {1, kernel[d]};
+        p.strides = {1, strides[d]};
+        p.pads = {0, pads[d], 0, pads[kernel.size() + d]};
+        p.dilations = {1, dilations[d]};
+        p.ceil_mode = ceil_mode;
+        p.count_include_pad = count_pad;
+      });
+      if (!n.b.ok()) return kNoId;
+      Shape next = s;
+      next[d + 2] = n.b.shape(y)[2];
+      x = n.b.reshape(y, next);
+    }
+    return unbatched(n, x, in.added);
+  }
   lift(kernel, 1);
   lift(strides, 1);
   lift(dilations, 1);
@@ -105,7 +128,7 @@ Result<Values> conv(Node& n) {
   if (!weight) return unsupported("the weight's shape " + shape_str(n.b.shape(w)) + " is not constant");
   if (weight->size() < 3) return damaged("the weight has no spatial dimension");
   const size_t dims = weight->size() - 2;
-  if (dims > 2) return unsupported("three spatial dimensions are not supported");
+  if (dims > 3) return damaged("the weight has too many dimensions");
   const Batched in = batched(n, given, dims);
   if (n.b.rank(in.x) != static_cast<int64_t>(weight->size())) return damaged("input and weight differ in rank");
   std::vector<int64_t> kernel(weight->begin() + 2, weight->end());
@@ -278,10 +301,17 @@ Result<Values> adaptive_avg_pool(Node& n) {
       for (int64_t k = c.begin; k < c.end; ++k) m.set(i * in + k, 1.0 / static_cast<double>(c.end - c.begin));
     }
     const ValueId averages = n.b.constant(std::move(m));
-    if (d + 1 == a.dims)
+    if (d + 1 == a.dims) {
       x = n.b.make<ops::MatMul>({x, averages}, [](ops::MatMul& o) { o.trans_b = true; });
-    else
-      x = n.b.add(std::make_shared<ops::MatMul>(), {averages, x});
+      continue;
+    }
+    Shape s = n.b.shape(x);  // what is behind the dimension as one
+    const auto at = static_cast<ptrdiff_t>(d) + 2;
+    x = n.b.reshape(x, {product({s.begin(), s.begin() + at}), in, product({s.begin() + at + 1, s.end()})});
+    x = n.b.add(std::make_shared<ops::MatMul>(), {averages, x});
+    s[static_cast<size_t>(at)] = out;
+    x = n.b.reshape(x, s);
+    if (!n.b.ok()) return n.done(kNoId);
   }
   return n.done(unbatched(n, x, a.in.added));
 }

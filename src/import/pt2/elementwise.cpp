@@ -39,8 +39,8 @@ Result<Values> binary(Node& n) {
   Values in = n.promoted({"self", "other"});
   if (!n.b.ok()) return n.done(kNoId);
   const bool reversed = n.op() == "aten.rsub";
-  if (n.has("alpha") && n.f("alpha", 1) != 1) in[1] = mul(n, in[1], n.as("alpha", n.b.dtype(in[1])));
   if (reversed) std::swap(in[0], in[1]);
+  if (n.has("alpha") && n.f("alpha", 1) != 1) in[1] = mul(n, in[1], n.as("alpha", n.b.dtype(in[1])));
   if (n.b.dtype(in[0]) == DType::kBool) {
     const std::string_view name = n.canonical();
     if (name == "Add" || name == "Max") return n.done(n.b.op("Or", std::move(in)));

@@ -35,8 +35,13 @@ Result<Values> elu(Node& n);
 Result<Values> gelu(Node& n);
 Result<Values> prelu(Node& n);
 Result<Values> glu(Node& n);
+Result<Values> rrelu(Node& n);
 Result<Values> shrink(Node& n);
 Result<Values> threshold(Node& n);
+// binary.cpp: functions of two tensors that are composed; the row names them
+Result<Values> composed_of_two(Node& n);
+Result<Values> shift(Node& n);
+Result<Values> is_close(Node& n);
 // views.cpp
 Result<Values> view(Node& n);
 Result<Values> flatten(Node& n);
@@ -56,6 +61,9 @@ Result<Values> pixel_shuffle(Node& n);
 Result<Values> pixel_unshuffle(Node& n);
 Result<Values> channel_shuffle(Node& n);
 Result<Values> diagonal(Node& n);
+Result<Values> diag(Node& n);
+Result<Values> at_least(Node& n);
+Result<Values> broadcast_tensors(Node& n);
 // slices.cpp
 Result<Values> cat(Node& n);
 Result<Values> stack(Node& n);
@@ -65,6 +73,7 @@ Result<Values> narrow(Node& n);
 Result<Values> split(Node& n);
 Result<Values> chunk(Node& n);
 Result<Values> unbind(Node& n);
+Result<Values> stack_along(Node& n);
 Result<Values> slice_scatter(Node& n);
 Result<Values> pad(Node& n);
 Result<Values> unfold(Node& n);
@@ -83,7 +92,17 @@ Result<Values> sort(Node& n);
 Result<Values> triangle(Node& n);
 Result<Values> one_hot(Node& n);
 Result<Values> meshgrid(Node& n);
-Result<Values> nms(Node& n);
+// scatters.cpp
+Result<Values> index_store(Node& n);
+Result<Values> view_scatter(Node& n);
+Result<Values> take(Node& n);
+Result<Values> masked_scatter(Node& n);
+Result<Values> col2im(Node& n);
+// ordering.cpp
+Result<Values> kth_value(Node& n);
+Result<Values> median(Node& n);
+Result<Values> bucketize(Node& n);
+Result<Values> is_in(Node& n);
 // create.cpp
 Result<Values> full(Node& n);
 Result<Values> full_like(Node& n);
@@ -99,11 +118,18 @@ Result<Values> arg_reduce(Node& n);
 Result<Values> variance(Node& n);
 Result<Values> norm(Node& n);
 Result<Values> cumsum(Node& n);
+Result<Values> both_extremes(Node& n);
+Result<Values> count_nonzero(Node& n);
+Result<Values> nan_reduce(Node& n);
+Result<Values> distance(Node& n);
+Result<Values> diff(Node& n);
 // linear.cpp
 Result<Values> linear(Node& n);
 Result<Values> matmul(Node& n);
 Result<Values> addmm(Node& n);
 Result<Values> outer(Node& n);
+Result<Values> inner(Node& n);
+Result<Values> bilinear(Node& n);
 Result<Values> einsum(Node& n);
 // conv.cpp
 Result<Values> conv(Node& n);
@@ -117,13 +143,19 @@ Result<Values> layer_norm(Node& n);
 Result<Values> group_norm(Node& n);
 Result<Values> instance_norm(Node& n);
 Result<Values> rms_norm(Node& n);
+Result<Values> weight_norm(Node& n);
 Result<Values> softmax(Node& n);
 // attention.cpp
 Result<Values> attention(Node& n);
 // recurrent.cpp
 Result<Values> recurrent(Node& n);
+Result<Values> recurrent_cell(Node& n);
 // resize.cpp
 Result<Values> resize(Node& n);
+// vision.cpp
+Result<Values> nms(Node& n);
+Result<Values> grid_sample(Node& n);
+Result<Values> affine_grid(Node& n);
 // quant.cpp
 Result<Values> quantize(Node& n);
 Result<Values> dequantize(Node& n);

@@ -48,12 +48,13 @@ std::vector<std::string> output_names(const schema::Node& node) {
   return names;
 }
 
-Importer::Importer(const schema::Program& program, Weights weights, const ImportOptions& options, std::string path)
+Importer::Importer(const schema::Program& program, Weights weights, const ImportOptions& options, std::string path,
+                   std::unique_ptr<Graph> graph)
     : program_(program),
       weights_(std::move(weights)),
       options_(options),
       path_(std::move(path)),
-      graph_(std::make_unique<Graph>()),
+      graph_(std::move(graph)),
       builder_(*graph_, options.max_tensor_bytes) {}
 
 std::string Importer::label(const schema::Node& node) const {
@@ -279,6 +280,8 @@ Status Importer::translate(const schema::Node& node) {
           return unsupported("autocast is not supported");
         return inline_graph(node, *a.graph, i + 1);
       }
+  LATHE_TRY(const bool held, control(node, op));
+  if (held) return {};
   const Row* row = find_row(op);
   bool in_place = false;
   if (!row && op.ends_with("_")) {  // relu_ is relu, stored over its input

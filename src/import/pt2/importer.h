@@ -33,7 +33,8 @@ std::vector<std::string> output_names(const schema::Node& node);
 /// made again when they are asked for next. What is not changed costs nothing.
 class Importer {
  public:
-  Importer(const schema::Program& program, Weights weights, const ImportOptions& options, std::string path);
+  Importer(const schema::Program& program, Weights weights, const ImportOptions& options, std::string path,
+           std::unique_ptr<Graph> graph = std::make_unique<Graph>());
   Result<std::unique_ptr<Graph>> run();
 
   /// The value of a tensor by name. kUnsupported with no message: it depends on what is listed already.
@@ -69,6 +70,18 @@ class Importer {
   /// False if the node is none that computes sizes.
   Result<bool> symbolic(const schema::Node& node);
   Result<Binding> scalar(const schema::Argument& a);
+  // control.cpp: graphs that nodes hold
+  struct Inner;
+  [[nodiscard]] Inner inner(const schema::Node& node) const;
+  Result<Binding> enter(Inner& in, const schema::Argument& a);
+  Result<Values> body(const schema::Graph& graph, std::vector<Binding> arguments);
+  Result<std::shared_ptr<Graph>> finish(Inner& in, const Result<Values>& outputs);
+  /// False if the node is no control flow.
+  Result<bool> control(const schema::Node& node, std::string_view op);
+  Result<Values> conditional(const schema::Node& node);
+  Result<Values> while_loop(const schema::Node& node);
+  Result<Values> scan(const schema::Node& node, bool states);
+
   Status inline_graph(const schema::Node& node, const schema::Graph& graph, size_t first_argument);
   Status bind_outputs(const schema::Node& node, const Row& row, const Values& values);
   Status bind(const std::string& name, Binding binding);

@@ -9,7 +9,6 @@
 #include "ops/gather.h"
 #include "ops/gather_elements.h"
 #include "ops/gather_nd.h"
-#include "ops/non_max_suppression.h"
 #include "ops/nonzero.h"
 #include "ops/one_hot.h"
 #include "ops/scatter_elements.h"
@@ -289,21 +288,6 @@ Result<Values> meshgrid(Node& n) {
     r.push_back(n.b.expand(n.b.reshape(xs[i], column), full));
   }
   return n.done(std::move(r));
-}
-
-// torchvision.nms: boxes as corners, the kept ones by falling score.
-Result<Values> nms(Node& n) {
-  const ValueId boxes = n.tensor("dets"), scores = n.tensor("scores");
-  const double threshold = n.f("iou_threshold", 0.5);
-  if (!n.b.ok()) return n.done(kNoId);
-  const Shape s = n.b.shape(boxes);
-  if (s.size() != 2 || n.b.rank(scores) != 1) return damaged("boxes must be a matrix and scores a vector");
-  const ValueId kept = n.b.make<ops::NonMaxSuppression>(
-      {n.b.reshape(boxes, {1, s[0], s[1]}), n.b.reshape(scores, {1, 1, n.b.shape(scores)[0]}), n.b.dim_value(s[0]),
-       n.b.constant(Tensor::scalar_f32(static_cast<float>(threshold)))},
-      [](ops::NonMaxSuppression&) {});
-  if (!n.b.ok()) return n.done(kNoId);
-  return n.done(n.b.reshape(n.b.slice(kept, 1, 2, 3), {n.b.shape(kept)[0]}));
 }
 
 }  // namespace lathe::pt2

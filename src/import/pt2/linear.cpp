@@ -86,4 +86,27 @@ Result<Values> einsum(Node& n) {
   return n.done(y);
 }
 
+// inner: over the last dimensions of both.
+Result<Values> inner(Node& n) {
+  const ValueId a = n.tensor("self"), b = n.tensor("other");
+  if (!n.b.ok()) return n.done(kNoId);
+  const Shape left = n.b.shape(a), right = n.b.shape(b);
+  if (left.empty() || right.empty()) return n.done(n.b.op("Mul", {a, b}));
+  const ValueId x = n.b.reshape(a, {product({left.begin(), left.end() - 1}), left.back()});
+  const ValueId y = n.b.reshape(b, {product({right.begin(), right.end() - 1}), right.back()});
+  Shape s(left.begin(), left.end() - 1);
+  s.insert(s.end(), right.begin(), right.end() - 1);
+  const ValueId z = product_of(n, x, y, true);
+  return n.done(n.b.ok() ? n.b.reshape(z, s) : kNoId);
+}
+
+// x1 [.., i], x2 [.., j], weight [o, i, j] → [.., o]
+Result<Values> bilinear(Node& n) {
+  const ValueId a = n.tensor("input1"), b = n.tensor("input2"), w = n.tensor("weight"), bias = n.optional("bias");
+  if (!n.b.ok()) return n.done(kNoId);
+  LATHE_TRY(ValueId y, importer::einsum(n.b, "...i,oij,...j->...o", {a, w, b}));
+  if (bias != kNoId) y = n.b.op("Add", {y, bias});
+  return n.done(y);
+}
+
 }  // namespace lathe::pt2

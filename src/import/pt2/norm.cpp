@@ -89,7 +89,17 @@ Result<Values> layer_norm(Node& n) {
   if (!n.b.ok()) return n.done(kNoId);
   const int64_t axis = n.b.rank(x) - trailing;
   if (axis < 0 || trailing == 0) return damaged("normalized_shape does not fit the input");
-  return n.done(first_of(n, normalized(n, x, axis, n.f("eps", 1e-5), false, weight, bias)));
+  Values r = first_of(n, normalized(n, x, axis, n.f("eps", 1e-5), false, weight, bias));
+  if (r.size() == 3) {  // mean and reciprocal deviation
+    std::vector<int64_t> axes(static_cast<size_t>(trailing));
+    std::iota(axes.begin(), axes.end(), axis);
+    r[1] = n.b.reduce("mean", x, axes, true);
+    const ValueId centred = n.b.op("Sub", {x, r[1]});
+    const ValueId spread = n.b.reduce("mean", n.b.op("Mul", {centred, centred}), axes, true);
+    const ValueId moved = n.b.op("Add", {spread, n.b.scalar(n.b.dtype(x), n.f("eps", 1e-5))});
+    r[2] = n.b.op("Reciprocal", {n.b.op("Sqrt", {moved})});
+  }
+  return n.done(std::move(r));
 }
 
 Result<Values> rms_norm(Node& n) {
@@ -137,6 +147,20 @@ Result<Values> softmax(Node& n) {
   });
   if (scalar && n.b.ok()) y = n.b.reshape(y, {});
   return n.done(y);
+}
+
+// v * g / |v|, the length taken over all dimensions but one.
+Result<Values> weight_norm(Node& n) {
+  const ValueId v = n.tensor("v"), g = n.tensor("g");
+  if (!n.b.ok()) return n.done(kNoId);
+  const int64_t axis = n.axis(n.i("dim", 0), n.b.rank(v));
+  std::vector<int64_t> axes;
+  for (int64_t d = 0; d < n.b.rank(v); ++d)
+    if (d != axis) axes.push_back(d);
+  const ValueId length = n.b.reduce("l2", v, axes, true);
+  Values r = first_of(n, n.b.op("Mul", {v, n.b.op("Div", {g, length})}));
+  if (r.size() > 1) r[1] = length;
+  return n.done(std::move(r));
 }
 
 }  // namespace lathe::pt2

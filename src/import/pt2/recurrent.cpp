@@ -11,6 +11,13 @@ namespace lathe::pt2 {
 
 namespace {
 
+// i f g o → i o f g; r z n → z r n
+std::vector<int64_t> gate_order(std::string_view kind) {
+  if (kind == "lstm") return {0, 3, 1, 2};
+  if (kind == "gru") return {1, 0, 2};
+  return {0};
+}
+
 // Blocks of rows of a constant or computed weight in another order.
 ValueId reordered(Node& n, ValueId w, const std::vector<int64_t>& order) {
   if (!n.b.ok() || order.size() == 1) return w;
@@ -79,10 +86,7 @@ std::vector<ValueId> cell(Node& n, Values in, bool both, int64_t hidden, std::st
 Result<Values> recurrent(Node& n) {
   const std::string_view kind = n.canonical();
   const bool lstm = kind == "lstm", gru = kind == "gru";
-  // i f g o → i o f g; r z n → z r n
-  const std::vector<int64_t> order = lstm  ? std::vector<int64_t>{0, 3, 1, 2}
-                                     : gru ? std::vector<int64_t>{1, 0, 2}
-                                           : std::vector<int64_t>{0};
+  const std::vector<int64_t> order = gate_order(kind);
   if (n.has("data") || n.has("batch_sizes")) return unsupported("packed sequences are not supported");
   if (n.flag("train", false) && n.f("dropout", 0) > 0)
     return unsupported("the model was exported for training; call eval() first");
@@ -148,6 +152,33 @@ Result<Values> recurrent(Node& n) {
     ValueId v = finals[i].size() == 1 ? finals[i][0] : n.b.concat(finals[i], 0);
     result.push_back(unbatched && n.b.ok() ? without_batch(v, 1) : v);
   }
+  return n.done(std::move(result));
+}
+
+// One step: lstm_cell, gru_cell, rnn_tanh_cell, rnn_relu_cell.
+Result<Values> recurrent_cell(Node& n) {
+  const std::string_view kind = n.canonical();
+  const bool lstm = kind == "lstm", gru = kind == "gru";
+  const std::vector<int64_t> order = gate_order(kind);
+  const ValueId x = n.tensor("input"), w = n.tensor("w_ih"), r = n.tensor("w_hh");
+  const ValueId b = n.optional("b_ih"), rb = n.optional("b_hh");
+  const Values states = lstm ? n.tensors("hx") : Values{n.tensor("hx")};
+  if (!n.b.ok()) return n.done(kNoId);
+  if (states.size() != (lstm ? 2u : 1u) || n.b.rank(x) != 2 || n.b.rank(r) != 2)
+    return damaged("input, weights or states do not fit");
+  const auto hidden = n.b.shape(r)[1].as_const();
+  if (!hidden) return unsupported("the hidden size is not known");
+  const auto first = [&](ValueId v) { return joined(n, {v}); };
+  const ValueId bias =
+      b == kNoId || rb == kNoId ? kNoId : first(n.b.concat({reordered(n, b, order), reordered(n, rb, order)}, 0));
+  Values in = {first(x), first(reordered(n, w, order)), first(reordered(n, r, order)), bias, kNoId};
+  for (const ValueId s : states) in.push_back(first(s));
+  const auto out = lstm  ? cell<ops::Lstm>(n, std::move(in), false, *hidden, "")
+                   : gru ? cell<ops::Gru>(n, std::move(in), false, *hidden, "")
+                         : cell<ops::Rnn>(n, std::move(in), false, *hidden, kind == "relu" ? "Relu" : "Tanh");
+  if (!n.b.ok() || out.size() < states.size() + 1) return n.done(kNoId);
+  Values result;
+  for (size_t i = 0; i < states.size(); ++i) result.push_back(n.b.reshape(out[1 + i], n.b.shape(states[i])));
   return n.done(std::move(result));
 }
 

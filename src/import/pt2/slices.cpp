@@ -68,7 +68,8 @@ Result<Values> cat(Node& n) {
 
 Result<Values> stack(Node& n) {
   Values xs = n.tensors("tensors");
-  if (!n.b.ok() || xs.empty()) return damaged("there are no tensors");
+  if (!n.b.ok()) return n.done(kNoId);
+  if (xs.empty()) return damaged("there are no tensors");
   const int64_t axis = n.axis(n.i("dim", 0), n.b.rank(xs[0]) + 1);
   if (!n.b.ok()) return n.done(kNoId);
   DType t = n.b.dtype(xs[0]);
@@ -77,6 +78,26 @@ Result<Values> stack(Node& n) {
     Shape s = n.b.shape(v);
     if (static_cast<int64_t>(s.size()) < axis) return damaged("the tensors differ in rank");
     s.insert(s.begin() + axis, Dim(1));
+    v = n.b.reshape(n.b.cast(v, t), s);
+  }
+  return n.done(n.b.concat(std::move(xs), axis));
+}
+
+// vstack, hstack, dstack: vectors get the dimensions that they lack first. The row names the dimension.
+Result<Values> stack_along(Node& n) {
+  Values xs = n.tensors("tensors");
+  if (!n.b.ok()) return n.done(kNoId);
+  if (xs.empty()) return damaged("there are no tensors");
+  const std::string_view how = n.canonical();
+  int64_t axis = how == "v" ? 0 : how == "h" ? 1 : 2;
+  if (how == "h" && n.b.rank(xs[0]) <= 1) axis = 0;
+  DType t = n.b.dtype(xs[0]);
+  for (const ValueId v : xs) t = promote_types(t, n.b.dtype(v));
+  for (ValueId& v : xs) {
+    Shape s = n.b.shape(v);
+    if (s.empty()) s.emplace_back(1);
+    if (how != "h" && s.size() == 1) s.insert(s.begin(), Dim(1));
+    if (how == "d" && s.size() == 2) s.emplace_back(1);
     v = n.b.reshape(n.b.cast(v, t), s);
   }
   return n.done(n.b.concat(std::move(xs), axis));
@@ -144,12 +165,14 @@ Result<Values> split(Node& n) {
 // So many parts; chunk makes all but the last of one size, tensor_split differs by one at most.
 Result<Values> chunk(Node& n) {
   const ValueId x = n.tensor("self");
-  const int64_t axis = n.axis(n.i("dim", 0), n.b.rank(x));
+  const std::string_view way = n.canonical();  // hsplit, vsplit and dsplit name the dimension
+  const int64_t along = way == "h" ? (n.b.rank(x) == 1 ? 0 : 1) : way == "v" ? 0 : way == "d" ? 2 : n.i("dim", 0);
+  const int64_t axis = n.axis(along, n.b.rank(x));
   if (!n.b.ok()) return n.done(kNoId);
   const auto total = n.b.shape(x)[static_cast<size_t>(axis)].as_const();
   if (!total) return unsupported("the dimension that is split must be known");
   std::vector<int64_t> sizes;
-  if (n.canonical() == "even") {
+  if (!way.empty()) {
     if (n.has("indices")) {
       int64_t before = 0;
       for (int64_t at : n.ints("indices")) {
@@ -191,7 +214,8 @@ Result<Values> slice_scatter(Node& n) {
   if (!n.b.ok()) return n.done(kNoId);
   const auto size = n.b.shape(x)[static_cast<size_t>(axis)].as_const();
   const bool one = n.canonical() == "select";
-  if (!size || n.i("step", 1) != 1) return unsupported("it needs a known dimension and a step of 1");
+  if (!one && n.i("step", 1) != 1) return view_scatter(n);
+  if (!size) return unsupported("it needs a known dimension");
   const auto position = [&](const char* name, int64_t otherwise) {
     const int64_t v = n.i(name, otherwise);
     return std::clamp<int64_t>(v < 0 ? v + *size : v, 0, *size);

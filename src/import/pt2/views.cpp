@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Operators that change the shape or the order of elements alone.
 #include <algorithm>
+#include <cstdlib>
 #include <limits>
 #include <numeric>
 
 #include "import/pt2/handlers.h"
+#include "ops/bit_cast.h"
 #include "ops/concat.h"
+#include "ops/elementwise.h"
 #include "ops/reshape.h"
 #include "ops/slice.h"
 #include "ops/tile.h"
@@ -36,8 +39,14 @@ ValueId reshaped(Node& n, ValueId x, Shape to) {
 }  // namespace
 
 Result<Values> view(Node& n) {
-  if (n.has("dtype")) return unsupported("views of another element type are not supported");
   const ValueId x = n.tensor("self");
+  if (n.has("dtype")) {  // the same bits as another type
+    const DType to = n.dtype("dtype", DType::kF32);
+    if (!n.b.ok()) return n.done(kNoId);
+    if (dtype_bits(to) != dtype_bits(n.b.dtype(x)))
+      return unsupported("views of an element type of another size are not supported");
+    return n.done(n.b.make<ops::BitCast>({x}, [&](ops::BitCast& b) { b.to = to; }));
+  }
   return n.done(reshaped(n, x, n.dims(n.has("shape") ? "shape" : "size")));
 }
 
@@ -196,14 +205,36 @@ Result<Values> repeat_interleave(Node& n) {
   return n.done(n.b.ok() ? n.b.reshape(spread, full) : kNoId);
 }
 
-Result<Values> flip(Node& n) {
-  const ValueId x = n.tensor("self");
-  const auto axes = n.axes(n.ints("dims"), n.b.rank(x));
-  if (!n.b.ok() || axes.empty()) return n.done(x);
+namespace {
+
+ValueId reversed(Node& n, ValueId x, const std::vector<int64_t>& axes) {
+  if (!n.b.ok() || axes.empty()) return x;
   const std::vector<int64_t> start(axes.size(), -1), step(axes.size(), -1);
   const std::vector<int64_t> end(axes.size(), std::numeric_limits<int64_t>::min());
-  return n.done(
-      n.b.add(std::make_shared<ops::Slice>(), {x, n.b.i64s(start), n.b.i64s(end), n.b.i64s(axes), n.b.i64s(step)}));
+  return n.b.add(std::make_shared<ops::Slice>(), {x, n.b.i64s(start), n.b.i64s(end), n.b.i64s(axes), n.b.i64s(step)});
+}
+
+}  // namespace
+
+// The row names the dimension of fliplr and flipud.
+Result<Values> flip(Node& n) {
+  const ValueId x = n.tensor("self");
+  if (n.canonical() == "rotate") {  // quarter turns from the first of two dimensions to the second
+    const auto dims = n.ints("dims");
+    if (!n.b.ok()) return n.done(kNoId);
+    if (dims.size() != 2) return damaged("a rotation needs two dimensions");
+    const int64_t a = n.axis(dims[0], n.b.rank(x)), b = n.axis(dims[1], n.b.rank(x)), turns = (n.i("k", 1) % 4 + 4) % 4;
+    if (!n.b.ok() || turns == 0) return n.done(x);
+    if (turns == 2) return n.done(reversed(n, x, {a, b}));
+    std::vector<int64_t> perm(static_cast<size_t>(n.b.rank(x)));
+    std::iota(perm.begin(), perm.end(), 0);
+    std::swap(perm[static_cast<size_t>(a)], perm[static_cast<size_t>(b)]);
+    return n.done(turns == 1 ? n.b.transpose(reversed(n, x, {b}), perm) : reversed(n, n.b.transpose(x, perm), {b}));
+  }
+  const auto given = n.canonical() == "lr"   ? std::vector<int64_t>{1}
+                     : n.canonical() == "ud" ? std::vector<int64_t>{0}
+                                             : n.ints("dims");
+  return n.done(reversed(n, x, n.axes(given, n.b.rank(x))));
 }
 
 Result<Values> roll(Node& n) {
@@ -276,7 +307,10 @@ Result<Values> diagonal(Node& n) {
   if (!n.b.ok()) return n.done(kNoId);
   const auto rows = n.b.shape(x)[static_cast<size_t>(a)].as_const();
   const auto columns = n.b.shape(x)[static_cast<size_t>(b)].as_const();
-  if (n.i("offset", 0) != 0 || !rows || !columns) return unsupported("only main diagonals of known size are supported");
+  const int64_t offset = n.i("offset", 0);
+  if (!n.b.ok()) return n.done(kNoId);
+  if (!rows || !columns) return unsupported("only diagonals of known size are supported");
+  if (a == b || offset < -(int64_t{1} << 31) || offset > int64_t{1} << 31) return damaged("no such diagonal");
   std::vector<int64_t> perm;
   Shape head;
   for (int64_t d = 0; d < rank; ++d)
@@ -285,15 +319,85 @@ Result<Values> diagonal(Node& n) {
       head.push_back(n.b.shape(x)[static_cast<size_t>(d)]);
     }
   perm.insert(perm.end(), {a, b});
-  const int64_t count = std::min(*rows, *columns);
+  const int64_t below = std::max<int64_t>(-offset, 0), beside = std::max<int64_t>(offset, 0);
+  const int64_t count = std::max<int64_t>(std::min(*rows - below, *columns - beside), 0);
+  const int64_t first = count > 0 ? below * *columns + beside : 0;
   // In a row of the flattened matrix every (columns + 1)th element.
   ValueId v = n.b.transpose(x, perm);
   Shape flat = head;
   flat.emplace_back(*rows * *columns);
   v = n.b.reshape(v, flat);
   const auto last = static_cast<int64_t>(flat.size()) - 1;
-  return n.done(n.b.add(std::make_shared<ops::Slice>(), {v, n.b.i64s({0}), n.b.i64s({count * (*columns + 1)}),
-                                                         n.b.i64s({last}), n.b.i64s({*columns + 1})}));
+  return n.done(n.b.add(
+      std::make_shared<ops::Slice>(),
+      {v, n.b.i64s({first}), n.b.i64s({first + count * (*columns + 1)}), n.b.i64s({last}), n.b.i64s({*columns + 1})}));
+}
+
+// diag_embed (and diag of a vector): the last dimension as a diagonal of two; diag of a matrix is its diagonal, trace
+// the sum of that.
+Result<Values> diag(Node& n) {
+  const ValueId x = n.tensor("self");
+  if (!n.b.ok()) return n.done(kNoId);
+  const bool embed = n.canonical() == "embed";
+  const int64_t rank = n.b.rank(x);
+  if (rank == 0) return damaged("there is no dimension");
+  if (!embed && rank == 2) {
+    LATHE_TRY(const Values v, diagonal(n));
+    if (n.canonical() != "trace") return v;
+    return n.done(
+        n.b.reduce("sum", dtype_info(n.b.dtype(x)).is_float ? v[0] : n.b.cast(v[0], DType::kI64), {0}, false));
+  }
+  if (!embed && rank != 1) return damaged("a vector or a matrix is needed");
+  const auto size = n.b.shape(x).back().as_const();
+  const int64_t offset = embed ? n.i("offset", 0) : n.i("diagonal", 0);
+  if (!n.b.ok()) return n.done(kNoId);
+  if (!size || *size > 1 << 14 || std::abs(offset) > 1 << 14) return unsupported("the size must be known and small");
+  if (n.i("dim1", -2) != -2 || n.i("dim2", -1) != -1) return unsupported("only the last two dimensions are supported");
+  const int64_t side = *size + std::abs(offset);
+  // One row of the identity for each element, shifted.
+  Tensor spread = Tensor::zeros(DType::kBool, {side, side});
+  for (int64_t i = 0; i < *size; ++i)
+    spread.set_i64((i + std::max<int64_t>(-offset, 0)) * side + i + std::max<int64_t>(offset, 0), 1);
+  Shape padded = n.b.shape(x), row = padded;
+  padded.back() = side;
+  row.back() = 1;
+  ValueId v = x;
+  if (side > *size) {
+    Shape gap = n.b.shape(x);
+    gap.back() = side - *size;
+    const ValueId zeros = n.b.expand(n.b.scalar(n.b.dtype(x), 0), gap);
+    // The element of column i stands at i less the offset to the right.
+    v = n.b.concat(offset > 0 ? Values{zeros, x} : Values{x, zeros}, rank - 1);
+  }
+  if (!n.b.ok()) return n.done(kNoId);
+  Shape across = padded;
+  across.insert(across.end() - 1, Dim(1));
+  return n.done(
+      n.b.op("Where", {n.b.constant(std::move(spread)), n.b.reshape(v, across), n.b.scalar(n.b.dtype(x), 0)}));
+}
+
+// atleast_1d, atleast_2d, atleast_3d: the row names the rank.
+Result<Values> at_least(Node& n) {
+  const ValueId x = n.tensor("self");
+  if (!n.b.ok()) return n.done(kNoId);
+  const auto rank = static_cast<size_t>(n.canonical()[0] - '0');
+  Shape s = n.b.shape(x);
+  if (rank == 3 && s.size() == 2) s.emplace_back(1);
+  if (rank == 3 && s.size() == 1) s.emplace_back(1);
+  while (s.size() < rank) s.insert(s.begin(), Dim(1));
+  return n.done(n.b.reshape(x, s));
+}
+
+Result<Values> broadcast_tensors(Node& n) {
+  Values xs = n.tensors("tensors");
+  if (!n.b.ok()) return n.done(kNoId);
+  Shape s;
+  for (const ValueId v : xs) {
+    LATHE_TRY(s, ops::broadcast(s, n.b.shape(v)));
+  }
+  for (ValueId& v : xs)
+    if (n.b.shape(v) != s) v = n.b.expand(v, s);
+  return n.done(std::move(xs));
 }
 
 }  // namespace lathe::pt2
