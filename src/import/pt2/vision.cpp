@@ -32,6 +32,8 @@ Result<Values> grid_sample(Node& n) {
   static constexpr const char* kModes[] = {"linear", "nearest", "cubic"};
   static constexpr const char* kPaddings[] = {"zeros", "border", "reflection"};
   if (mode < 0 || mode > 2 || padding < 0 || padding > 2) return damaged("a mode is out of range");
+  // torch lets the four neighbours be border elements, ONNX the place itself be on the border.
+  if (mode == 2 && padding == 1) return unsupported("bicubic sampling with border padding is not supported");
   return n.done(n.b.make<ops::GridSample>({x, n.b.cast(grid, n.b.dtype(x))}, [&](ops::GridSample& g) {
     g.mode = kModes[mode];
     g.padding = kPaddings[padding];
