@@ -19,6 +19,17 @@ constexpr struct {
 } kAtomNames[] = {
     {AtomKind::kFloorDiv, "floordiv"}, {AtomKind::kMod, "mod"}, {AtomKind::kMin, "min"}, {AtomKind::kMax, "max"}};
 
+// Sizes beyond all memory stay beyond it: they must not wrap around to small ones.
+constexpr int64_t kMost = INT64_MAX;
+int64_t times(int64_t a, int64_t b) {
+  int64_t r = 0;
+  return __builtin_mul_overflow(a, b, &r) ? ((a < 0) != (b < 0) ? -kMost : kMost) : r;
+}
+int64_t plus(int64_t a, int64_t b) {
+  int64_t r = 0;
+  return __builtin_add_overflow(a, b, &r) ? (a < 0 ? -kMost : kMost) : r;
+}
+
 bool atoms_less(const Term& a, const Term& b) {
   return std::lexicographical_compare(a.atoms.begin(), a.atoms.end(), b.atoms.begin(), b.atoms.end(),
                                       [](const auto& x, const auto& y) { return x->key < y->key; });
@@ -34,7 +45,7 @@ void canonicalize(std::vector<Term>& terms) {
   std::vector<Term> out;
   for (auto& t : terms) {
     if (!out.empty() && atoms_equal(out.back(), t))
-      out.back().coefficient += t.coefficient;
+      out.back().coefficient = plus(out.back().coefficient, t.coefficient);
     else
       out.push_back(std::move(t));
   }
@@ -43,6 +54,7 @@ void canonicalize(std::vector<Term>& terms) {
 }
 
 int64_t floor_div_int(int64_t a, int64_t b) {
+  if (b == -1) return times(a, b);  // the lowest integer has no counterpart
   const int64_t q = a / b;
   return (a % b != 0 && ((a < 0) != (b < 0))) ? q - 1 : q;
 }
@@ -82,7 +94,7 @@ Dim operator*(const Dim& a, const Dim& b) {
   Dim r;
   for (const auto& x : a.terms_)
     for (const auto& y : b.terms_) {
-      Term t{x.coefficient * y.coefficient, x.atoms};
+      Term t{times(x.coefficient, y.coefficient), x.atoms};
       t.atoms.insert(t.atoms.end(), y.atoms.begin(), y.atoms.end());
       std::sort(t.atoms.begin(), t.atoms.end(), [](const auto& p, const auto& q) { return p->key < q->key; });
       r.terms_.push_back(std::move(t));
@@ -198,7 +210,7 @@ Dim floor_div(const Dim& a, const Dim& b) {
     if (!whole.equals(0)) return whole + make_atom(AtomKind::kFloorDiv, rest, b);
   }
   // A product divided by one of its own factors: x*y floordiv x.
-  if (b.terms().size() == 1 && !b.terms()[0].atoms.empty() && b.terms()[0].coefficient != 0) {
+  if (b.terms().size() == 1 && !b.terms()[0].atoms.empty() && b.terms()[0].coefficient > 0) {
     const Term& divisor = b.terms()[0];
     Dim quotient;
     bool exact = true;
@@ -236,14 +248,23 @@ Dim mod(const Dim& a, const Dim& b) {
   return make_atom(AtomKind::kMod, a, b);
 }
 
+namespace {
+
+// min(a, b) and min(b, a) are one expression.
+Dim make_commutative(AtomKind kind, const Dim& a, const Dim& b) {
+  return b.str() < a.str() ? make_atom(kind, b, a) : make_atom(kind, a, b);
+}
+
+}  // namespace
+
 Dim min(const Dim& a, const Dim& b) {
   if (const auto d = (a - b).as_const()) return *d <= 0 ? a : b;
-  return make_atom(AtomKind::kMin, a, b);
+  return make_commutative(AtomKind::kMin, a, b);
 }
 
 Dim max(const Dim& a, const Dim& b) {
   if (const auto d = (a - b).as_const()) return *d >= 0 ? a : b;
-  return make_atom(AtomKind::kMax, a, b);
+  return make_commutative(AtomKind::kMax, a, b);
 }
 
 Dim product(const Shape& shape) {
