@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "ops/gather.h"
 #include "ops/matmul.h"
 
 namespace lathe::importer {
@@ -68,6 +69,35 @@ Term contract(Builder& builder, Term a, Term b, const std::string& keep) {
 
 std::unexpected<Error> damaged(std::string why) { return fail(Code::kDamaged, std::move(why)); }
 
+// A label that an operand has twice stands for the diagonal: of two dimensions merged to one, every (size + 1)th
+// element.
+Status take_diagonals(Builder& b, Term& t) {
+  for (size_t i = 0; i < t.labels.size() && b.ok(); ++i) {
+    const char c = t.labels[i];
+    const size_t j = t.labels.find(c, i + 1);
+    if (j == std::string::npos) continue;
+    std::string others = t.labels;
+    others.erase(j, 1).erase(i, 1);
+    std::vector<int64_t> perm;
+    for (size_t d = 0; d < t.labels.size(); ++d)
+      if (d != i && d != j) perm.push_back(static_cast<int64_t>(d));
+    perm.insert(perm.end(), {static_cast<int64_t>(i), static_cast<int64_t>(j)});
+    const Shape s = b.shape(t.value);
+    if (s[i].is_const() && s[j].is_const() && s[i] != s[j])
+      return damaged("dimensions " + s[i].str() + " and " + s[j].str() + " have the same label");
+    Shape merged;
+    for (size_t d = 0; d + 2 < perm.size(); ++d) merged.push_back(s[static_cast<size_t>(perm[d])]);
+    merged.push_back(s[i] * s[j]);
+    const ValueId x = b.reshape(b.transpose(t.value, perm), merged);
+    const ValueId at = b.op("Mul", {b.iota(s[i], {t.value}), b.op("Add", {b.dim_value(s[j]), b.i64s({1})})});
+    const auto axis = static_cast<int64_t>(merged.size()) - 1;
+    t.value = b.make<ops::Gather>({x, at}, [&](ops::Gather& g) { g.axis = axis; });
+    t.labels = others + c;
+    --i;
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<ValueId> einsum(Builder& b, std::string equation, const std::vector<ValueId>& operands) {
@@ -112,9 +142,7 @@ Result<ValueId> einsum(Builder& b, std::string equation, const std::vector<Value
       spread(t.labels, static_cast<size_t>(b.rank(t.value)) - (t.labels.size() - 3));
     if (static_cast<int64_t>(t.labels.size()) != b.rank(t.value))
       return damaged("the equation \"" + equation + "\" does not fit the operands");
-    for (const char c : t.labels)
-      if (std::ranges::count(t.labels, c) > 1)
-        return fail(Code::kUnsupported, "equation \"" + equation + "\": repeated labels are not supported");
+    LATHE_CHECK(take_diagonals(b, t));
   }
   spread(output, widest);
   for (const char c : output)

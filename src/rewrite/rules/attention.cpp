@@ -75,7 +75,9 @@ Result<bool> apply(Graph& g, NodeId n) {
   o.q = without_scale(g, g.node(scores).inputs[0], scores, o.scale);
   o.k = without_scale(g, g.node(scores).inputs[1], scores, o.scale);
   for (const ValueId x : {o.q, o.k, o.v})
-    if (g.value(x).shape.size() != rank || !dtype_info(g.value(x).dtype).is_float) return false;
+    if (const DType t = g.value(x).dtype;  // attention is not generated in f64
+        g.value(x).shape.size() != rank || !dtype_info(t).is_float || t == DType::kF64)
+      return false;
   for (size_t d = 0; d + 2 < rank; ++d)
     if (!(g.value(o.q).shape[d] == g.value(o.k).shape[d]) || !(g.value(o.q).shape[d] == g.value(o.v).shape[d]))
       return false;
