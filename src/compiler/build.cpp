@@ -138,8 +138,13 @@ lathe::Status set_ranges(Graph& graph, const BuildOptions& o) {
 lathe::Result<std::unique_ptr<Graph>> load_graph(const std::string& model, const BuildOptions& o) {
   ImportOptions options;
   for (const auto& [name, text] : o.shapes) {
+    if (text == "none") {
+      options.values[name] = Tensor();  // absent
+      continue;
+    }
     LATHE_TRY(options.shapes[name], parse_shape(name, text));
   }
+  if (o.memory_limit > 0) options.max_tensor_bytes = static_cast<size_t>(o.memory_limit);
   options.signature = o.signature;
   LATHE_TRY(auto graph, import_model(model, options));
   LATHE_CHECK(set_ranges(*graph, o));

@@ -127,11 +127,16 @@ std::vector<ValueId> Builder::add_all(std::shared_ptr<const Op> op, std::vector<
     set_error(id.error());
     return {};
   }
+  size_t most = max_tensor_bytes_;
+  for (const ValueId v : graph_.node(*id).inputs)
+    if (const auto dims = static_dims(shape(v)); dims && v != kNoId)
+      most = std::max(most, checked_bytes(dtype(v), *dims, size_t{1} << 40).value_or(0));
   for (const ValueId v : graph_.node(*id).outputs) {
     const auto dims = static_dims(shape(v));
-    if (dims && !checked_bytes(dtype(v), *dims, max_tensor_bytes_))
+    if (dims && !checked_bytes(dtype(v), *dims, most))
       set_error({Code::kUnsupported, "the result " + shape_str(shape(v)) + " is larger than the limit of " +
-                                         std::to_string(max_tensor_bytes_) + " bytes"});
+                                         std::to_string(max_tensor_bytes_) +
+                                         " bytes; --memory-limit raises it where the model is to be trusted"});
     if (shape(v).size() > 32) set_error({Code::kUnsupported, "tensors of rank above 32 are not supported"});
   }
   return graph_.node(*id).outputs;

@@ -7,6 +7,7 @@
 #include "import/onnx/compose.h"
 #include "import/onnx/computed_axes.h"
 #include "import/onnx/handlers.h"
+#include "import/onnx/importer.h"
 #include "ops/gather.h"
 #include "ops/matmul.h"
 #include "ops/pad.h"
@@ -273,6 +274,49 @@ Result<Values> rotary(Node& n) {
   const ValueId cosine = cache(1), sine = cache(2);
   const ValueId y = rotated_pairs(n, x, cosine, sine, rotated, interleaved);
   return n.done(n.b.ok() ? n.b.reshape(y, s) : kNoId);
+}
+
+// Attention whose scores and probabilities graphs of the model may change. ONNX FlexAttention-1 (ai.onnx.preview).
+Result<Values> flex_attention(Node& n) {
+  for (size_t i = 0; i < 3; ++i)
+    if (n.rank(i) != 4) return damaged("Q, K and V must be of rank 4");
+  const Shape q = n.shape(0), k = n.shape(1), v = n.shape(2);
+  const auto heads = q[1].as_const(), kv_heads = k[1].as_const(), size = q[3].as_const();
+  if (!heads || !kv_heads || !size) return unsupported("the heads of " + shape_str(q) + " must be known");
+  if (*kv_heads < 1 || *heads % *kv_heads != 0 || *size < 1)
+    return damaged("the heads of " + shape_str(q) + " and " + shape_str(k) + " do not fit");
+  const DType t = n.dtype(0);
+  const int64_t precision = n.i("softmax_precision", static_cast<int64_t>(t == DType::kF64 ? t : DType::kF32));
+  if (precision < 1 || !dtype_valid(static_cast<uint64_t>(precision)) ||
+      !dtype_info(static_cast<DType>(precision)).is_float)
+    return damaged("softmax_precision " + std::to_string(precision) + " is no type of floats");
+  const auto p = static_cast<DType>(precision);
+  const int64_t group = *heads / *kv_heads;
+  // Query heads that share a key head are rows of one product.
+  const auto grouped = [&](ValueId x, const Dim& last) {
+    return group == 1 ? x : n.b.reshape(x, {q[0], *kv_heads, group * q[2], last});
+  };
+  const auto apart = [&](ValueId x, const Dim& last) {
+    return group == 1 ? x : n.b.reshape(x, {q[0], *heads, q[2], last});
+  };
+  const auto changed = [&](const char* name, ValueId x) -> Result<ValueId> {
+    const auto* a = n.attr(name);
+    if (!a) return x;
+    if (a->graphs.size() != 1) return damaged("attribute \"" + std::string(name) + "\" is no graph");
+    LATHE_TRY(const Values y, n.importer().inline_graph(a->graphs[0], {x}));
+    if (y.size() != 1 || n.b.rank(y[0]) != 4 || n.b.dtype(y[0]) != p)
+      return damaged(std::string(name) + " does not give one tensor of the type and rank that it takes");
+    return y[0];
+  };
+  const double scale = n.attr("scale") ? n.f("scale", 1) : 1 / std::sqrt(static_cast<double>(*size));
+  const ValueId products =
+      n.b.make<ops::MatMul>({grouped(n.in(0), q[3]), n.in(1)}, [](ops::MatMul& m) { m.trans_b = true; });
+  ValueId x = n.b.op("Mul", {n.b.cast(apart(products, k[2]), p), n.b.scalar(p, scale)});
+  LATHE_TRY(x, changed("score_mod", x));
+  x = n.b.make<ops::Softmax>({x}, [](ops::Softmax& s) { s.axis = 3; });
+  LATHE_TRY(x, changed("prob_mod", x));
+  const ValueId y = n.b.add(std::make_shared<ops::MatMul>(), {grouped(n.b.cast(x, t), k[2]), n.in(2)});
+  return n.done(apart(y, v[3]));
 }
 
 }  // namespace lathe::onnx

@@ -17,6 +17,9 @@ Result<ValueId> quantized(Node& n, ValueId x, ValueId scale, ValueId zero, DType
 /// Rotary embedding of the rows of x [a, b, c, D], D constant. attention.cpp
 ValueId rotated_pairs(Node& n, ValueId x, ValueId cosine, ValueId sine, int64_t rotated, bool interleaved);
 
+/// Tensors of one shape along a new axis. sequences.cpp
+ValueId stacked(importer::Builder& b, const Values& elements, int64_t axis);
+
 /// Permutations from [N, C, spatial…] to [N, spatial…, C] and back. conv.cpp
 std::vector<int64_t> last_perm(int64_t rank);
 std::vector<int64_t> first_perm(int64_t rank);

@@ -2,6 +2,7 @@
 // If, Loop and Scan: graphs within nodes.
 #include <algorithm>
 
+#include "import/onnx/compose.h"
 #include "import/onnx/handlers.h"
 #include "import/onnx/importer.h"
 #include "ops/gather.h"
@@ -83,17 +84,31 @@ Result<Values> branch(Node& n) {
     return n.done(std::move(values));
   }
 
-  auto taken = n.importer().import_nested(*then_graph, {});
-  auto other = n.importer().import_nested(*else_graph, {});
+  std::string form, other_form;
+  const auto import_branch = [&](const proto::Graph& g, std::string& what) {
+    auto nested = n.importer().nest({}, [&](const Values&) -> Result<Values> {
+      LATHE_TRY(const Values values, n.importer().inline_graph(g));
+      return n.importer().flatten(values, what);
+    });
+    if (nested) nested->graph->name = g.name;
+    return nested;
+  };
+  auto taken = import_branch(*then_graph, form);
+  auto other = import_branch(*else_graph, other_form);
   if (!taken) return std::unexpected(taken.error());
   if (!other) return std::unexpected(other.error());
+  if (form != other_form)
+    return unsupported(
+        "the branches give sequences of different lengths, or only one gives an optional value, and which "
+        "of them is taken is known only when the model runs");
   Values inputs = {n.in(0)};
   const Values captured = unite(*taken, *other);
   inputs.insert(inputs.end(), captured.begin(), captured.end());
   const auto op = std::make_shared<ops::If>();
   op->then_graph = taken->graph;
   op->else_graph = other->graph;
-  return n.done(n.b.add_all(op, std::move(inputs)));
+  LATHE_TRY(const Values results, n.done(n.b.add_all(op, std::move(inputs))));
+  return n.importer().assemble(results, form);
 }
 
 namespace {
@@ -198,6 +213,81 @@ int64_t element(const std::optional<std::vector<int64_t>>& list, size_t k) {
   return list && k < list->size() ? (*list)[k] : 0;
 }
 
+constexpr int64_t kMostTurns = 1 << 14;
+
+/// A Loop that carries sequences or optionals and whose number of iterations is known: one after the other.
+Result<Values> unrolled(Node& n, const proto::Graph& body, int64_t count, Values carried) {
+  if (body.outputs.size() < 1 + carried.size()) return damaged("the body gives fewer values than it carries");
+  std::vector<Values> scans(body.outputs.size() - 1 - carried.size());
+  for (int64_t i = 0; i < count; ++i) {
+    Values given = {n.b.i64(i), n.b.scalar(DType::kBool, 1)};
+    given.insert(given.end(), carried.begin(), carried.end());
+    LATHE_TRY(const Values made, n.importer().inline_graph(body, given));
+    const auto first_scan = made.begin() + 1 + static_cast<std::ptrdiff_t>(carried.size());
+    carried.assign(made.begin() + 1, first_scan);
+    for (size_t k = 0; k < scans.size(); ++k) scans[k].push_back(first_scan[static_cast<std::ptrdiff_t>(k)]);
+    const Tensor* go_on = n.b.constant_of(made[0]);
+    if (!go_on)
+      return unsupported("the loop carries a sequence, and whether it goes on is known only when the model runs");
+    if (go_on->i64_at(0) == 0) break;
+  }
+  for (const Values& s : scans) {
+    if (s.empty()) return unsupported("the loop makes no iteration, so the shape of its scan outputs is not known");
+    carried.push_back(stacked(n.b, s, 0));
+  }
+  return n.done(std::move(carried));
+}
+
+/// A Loop that adds one tensor to the end of each sequence it carries, as often as the run tells: these tensors are
+/// scan outputs, and the sequence lies in one tensor.
+Result<Values> growing(Node& n, const proto::Graph& body, ValueId most, ValueId condition, const Values& carried) {
+  using Kind = Importer::Aggregate::Kind;
+  Importer& importer = n.importer();
+  Values tensors;
+  for (const ValueId v : carried) {
+    const auto* a = importer.aggregate_of(v);
+    if (!a) tensors.push_back(v);
+    if (a && (a->kind != Kind::kSequence || !a->elements.empty()))
+      return unsupported(
+          "the loop's number of iterations is known only when the model runs, and it carries " +
+          std::string(a->kind == Kind::kOptional ? "an optional" : "a sequence that is not empty at first"));
+  }
+  if (body.outputs.size() < 1 + carried.size()) return damaged("the body gives fewer values than it carries");
+  const auto fill = [&](const Values& formal) -> Result<Values> {
+    Values given(formal.begin(), formal.begin() + 2), marks;
+    auto tensor = formal.begin() + 2;
+    for (const ValueId v : carried) {
+      const bool sequence = importer.aggregate_of(v) != nullptr;
+      marks.push_back(sequence ? importer.builder().i64(0) : kNoId);
+      given.push_back(sequence ? importer.aggregate(Kind::kGrowing, {marks.back()}) : *tensor++);
+    }
+    LATHE_TRY(const Values made, importer.inline_graph(body, given));
+    Values next = {made[0]}, added;
+    for (size_t k = 0; k < carried.size(); ++k) {
+      const auto* a = importer.aggregate_of(made[1 + k]);
+      if (marks[k] == kNoId && !a) next.push_back(made[1 + k]);
+      if (marks[k] == kNoId && !a) continue;
+      if (!a || a->kind != Kind::kGrowing || a->elements.size() != 2 || a->elements[0] != marks[k])
+        return unsupported(
+            "the loop's number of iterations is known only when the model runs; of a sequence that it carries it may "
+            "then add one tensor to the end in each iteration, and nothing else");
+      added.push_back(a->elements[1]);
+    }
+    next.insert(next.end(), made.begin() + 1 + static_cast<std::ptrdiff_t>(carried.size()), made.end());
+    next.insert(next.end(), added.begin(), added.end());
+    return next;
+  };
+  LATHE_TRY(const Values results, add_loop(importer, most, condition, tensors, fill));
+  Values all;
+  const size_t scans = body.outputs.size() - 1 - carried.size();
+  size_t tensor = 0, sequence = tensors.size() + scans;
+  for (const ValueId v : carried)
+    all.push_back(importer.aggregate_of(v) ? importer.aggregate(Kind::kStacked, {results[sequence++]})
+                                           : results[tensor++]);
+  for (size_t k = 0; k < scans; ++k) all.push_back(results[tensors.size() + k]);
+  return all;
+}
+
 }  // namespace
 
 Result<Values> loop(Node& n) {
@@ -209,6 +299,13 @@ Result<Values> loop(Node& n) {
   for (size_t i = 2; i < n.input_count(); ++i) {
     if (!n.has(i)) return damaged("a carried value has no first value");
     carried.push_back(n.in(i));
+  }
+  if (std::ranges::any_of(carried, [&](ValueId v) { return n.importer().aggregate_of(v) != nullptr; })) {
+    const Tensor *count = n.b.constant_of(most), *start = n.constant(1);
+    if (!count || (n.has(1) && !start)) return growing(n, *body, most, condition, carried);
+    if (count->i64_at(0) > kMostTurns)
+      return unsupported("the loop carries a sequence through more than " + std::to_string(kMostTurns) + " iterations");
+    return unrolled(n, *body, start && start->i64_at(0) == 0 ? 0 : count->i64_at(0), std::move(carried));
   }
   return add_loop(n.importer(), most, condition, carried,
                   [&](const Values& formal) { return n.importer().inline_graph(*body, formal); });

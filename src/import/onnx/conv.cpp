@@ -4,11 +4,14 @@
 #include "ops/conv.h"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 
 #include "import/onnx/compose.h"
 #include "import/onnx/handlers.h"
+#include "ops/arg_reduce.h"
 #include "ops/conv_transpose.h"
+#include "ops/gather.h"
 #include "ops/pool.h"
 
 namespace lathe::onnx {
@@ -238,24 +241,93 @@ ValueId pool_by_dimension(Node& n, ValueId x, const Geometry& g, std::string_vie
 
 }  // namespace
 
+namespace {
+
+// Which element of x each maximum `y` of a window is, counted over the whole of x: the windows' elements side by side,
+// and the place of the largest. Its own index is then looked up.
+Result<ValueId> pooled_indices(Node& n, ValueId y, const Geometry& g) {
+  const Shape s = n.shape(0), pooled = n.b.shape(y);
+  const auto in = static_dims(spatial_of(s)), out = static_dims(spatial_of(pooled));
+  if (!in || !out) return unsupported("Indices needs known sizes, not " + shape_str(s) + "; give them with --shape");
+  int64_t size = 1, windows = 1, elements = 1;
+  for (size_t d = 0; d < in->size(); ++d) {
+    size *= (*in)[d];
+    windows *= (*out)[d];
+    elements *= g.kernel[d];
+  }
+  if (windows > (int64_t{1} << 27) / elements || size == 0) return unsupported("Indices of so large windows");
+  const auto count = static_cast<size_t>(windows * elements);
+  std::vector<int64_t> places, shown;
+  Tensor inside = Tensor::zeros(DType::kBool, {windows, elements});
+  const bool columns_first = n.i("storage_order", 0) != 0;
+  bool all_inside = true;
+  for (int64_t w = 0; w < windows; ++w)
+    for (int64_t e = 0; e < elements; ++e) {
+      int64_t place = 0, index = 0, row_stride = 1, column_stride = size, at_window = w, at_element = e;
+      bool valid = true;
+      for (size_t d = in->size(); d-- > 0;) {
+        const int64_t c = at_window % (*out)[d] * g.strides[d] - g.pads[d] + at_element % g.kernel[d] * g.dilations[d];
+        at_window /= (*out)[d];
+        at_element /= g.kernel[d];
+        valid = valid && c >= 0 && c < (*in)[d];
+        place += c * row_stride;
+        row_stride *= (*in)[d];
+        column_stride /= (*in)[d];
+        index += c * column_stride;
+      }
+      places.push_back(valid ? place : 0);
+      shown.push_back(!valid ? 0 : columns_first ? index : place);
+      inside.set_i64(w * elements + e, valid);
+      all_inside = all_inside && valid;
+    }
+  if (places.size() != count) return damaged("the windows do not fit");
+  const Dim planes = s[0] * s[1];
+  const ValueId plane = n.b.reshape(n.in(0), {planes, size});
+  ValueId values =
+      n.b.make<ops::Gather>({plane, n.b.constant(Tensor::vector_i64(places).reshaped({windows, elements}))},
+                            [](ops::Gather& o) { o.axis = 1; });
+  const DType t = n.dtype(0);
+  const ValueId lowest = n.b.scalar(t, dtype_info(t).is_float ? -std::numeric_limits<double>::infinity() : -0x1p62);
+  if (!all_inside) values = n.b.op("Where", {n.b.constant(std::move(inside)), values, lowest});
+  const ValueId best = n.b.make<ops::ArgReduce>({values}, [](ops::ArgReduce& a) {
+    a.axis = 2;
+    a.keepdims = false;
+  });
+  const ValueId first = n.b.op("Mul", {n.b.iota(windows, {}), n.b.i64(elements)});
+  const ValueId index =
+      n.b.make<ops::Gather>({n.b.i64s(shown), n.b.op("Add", {best, first})}, [](ops::Gather& o) { o.axis = 0; });
+  const ValueId base = n.b.op("Mul", {n.b.reshape(n.b.iota(planes, {n.in(0)}), {planes, 1}), n.b.i64(size)});
+  return n.b.reshape(n.b.op("Add", {index, base}), pooled);
+}
+
+}  // namespace
+
 Result<Values> pool(Node& n) {
   if (n.rank(0) < 3) return damaged("input " + shape_str(n.shape(0)) + " has no spatial dimension");
-  if (n.wants(1)) return unsupported("the output Indices is not supported");
   const Shape spatial = spatial_of(n.shape(0));
   LATHE_TRY(Geometry g, geometry(n, n.ints("kernel_shape").value_or(std::vector<int64_t>{}), spatial));
   LATHE_CHECK(auto_pad(n, g, spatial));
-  if (g.dims() > 2) return n.done(pool_by_dimension(n, n.in(0), g, n.canonical(), n.i("count_include_pad", 0) != 0));
-  g.lift();
-  const ValueId y = n.b.make<ops::Pool>({to_channels_last(n, n.in(0))}, [&](ops::Pool& p) {
-    p.kind = n.canonical();
-    p.kernel = g.kernel;
-    p.strides = g.strides;
-    p.pads = g.pads;
-    p.dilations = g.dilations;
-    p.ceil_mode = n.i("ceil_mode", 0) != 0;
-    p.count_include_pad = n.i("count_include_pad", 0) != 0;
-  });
-  return n.done(to_channels_first(n, y, n.rank(0)));
+  const Geometry given = g;
+  ValueId y = kNoId;
+  if (g.dims() > 2) {
+    y = pool_by_dimension(n, n.in(0), g, n.canonical(), n.i("count_include_pad", 0) != 0);
+  } else {
+    g.lift();
+    y = n.b.make<ops::Pool>({to_channels_last(n, n.in(0))}, [&](ops::Pool& p) {
+      p.kind = n.canonical();
+      p.kernel = g.kernel;
+      p.strides = g.strides;
+      p.pads = g.pads;
+      p.dilations = g.dilations;
+      p.ceil_mode = n.i("ceil_mode", 0) != 0;
+      p.count_include_pad = n.i("count_include_pad", 0) != 0;
+    });
+    y = to_channels_first(n, y, n.rank(0));
+  }
+  if (!n.wants(1) || !n.b.ok()) return n.done(y);
+  if (n.canonical() != "max") return damaged("only MaxPool has a second output");
+  LATHE_TRY(const ValueId indices, pooled_indices(n, y, given));
+  return n.done({y, indices});
 }
 
 // (sum of |x|^p over the window) ^ (1/p): an average over the padded window, times its size.

@@ -34,22 +34,6 @@ Result<Values> prelu(Node& n) {
 
 Result<Values> identity(Node& n) { return n.done(n.in(0)); }
 
-Result<Values> dropout(Node& n) {
-  const Tensor* training = n.constant(2);
-  if (n.has(2) && (!training || training->f64_at(0) != 0)) return unsupported("training_mode must be false");
-  if (n.opset() < 7 && n.i("is_test", 0) == 0 && n.wants(1)) return unsupported("training is not supported");
-  Values out = {n.in(0)};
-  if (n.wants(1)) {
-    const Tensor keep = [] {
-      Tensor t = Tensor::zeros(DType::kBool, {});
-      t.set(0, 1);
-      return t;
-    }();
-    out.push_back(n.b.expand(n.b.constant(keep), n.shape(0)));
-  }
-  return n.done(std::move(out));
-}
-
 namespace {
 
 ValueId cast_to(Node& n, DType to) {

@@ -13,7 +13,6 @@ Result<Values> generic(Node& n);
 Result<Values> binary(Node& n);
 Result<Values> prelu(Node& n);
 Result<Values> identity(Node& n);
-Result<Values> dropout(Node& n);
 Result<Values> cast(Node& n);
 Result<Values> cast_like(Node& n);
 Result<Values> bit_cast(Node& n);
@@ -21,6 +20,7 @@ Result<Values> clip(Node& n);
 // attention.cpp
 Result<Values> attention(Node& n);
 Result<Values> rotary(Node& n);
+Result<Values> flex_attention(Node& n);
 // conv.cpp
 Result<Values> conv(Node& n);
 /// A convolution of each channel by itself, without padding; inputs x, w, bias?.
@@ -140,10 +140,18 @@ Result<Values> maps(Node& n);
 // resize.cpp
 Result<Values> resize(Node& n);
 Result<Values> upsample(Node& n);
+// random.cpp
+Result<Values> random_numbers(Node& n);
+Result<Values> bernoulli(Node& n);
+Result<Values> multinomial(Node& n);
+Result<Values> dropout(Node& n);
+// ngrams.cpp
+Result<Values> tf_idf(Node& n);
 // signal.cpp
 Result<Values> window(Node& n);
 Result<Values> dft(Node& n);
 Result<Values> stft(Node& n);
+Result<Values> mel_weights(Node& n);
 // sampling.cpp
 Result<Values> grid_sample(Node& n);
 Result<Values> affine_grid(Node& n);
@@ -158,6 +166,19 @@ Result<Values> center_crop_pad(Node& n);
 Result<Values> max_unpool(Node& n);
 // recurrent.cpp
 Result<Values> recurrent(Node& n);
+// sequences.cpp
+Result<Values> sequence_empty(Node& n);
+Result<Values> sequence_construct(Node& n);
+Result<Values> sequence_insert(Node& n);
+Result<Values> sequence_erase(Node& n);
+Result<Values> sequence_at(Node& n);
+Result<Values> sequence_length(Node& n);
+Result<Values> sequence_map(Node& n);
+Result<Values> concat_from_sequence(Node& n);
+Result<Values> split_to_sequence(Node& n);
+Result<Values> optional(Node& n);
+Result<Values> optional_has_element(Node& n);
+Result<Values> optional_get_element(Node& n);
 // control.cpp
 Result<Values> branch(Node& n);
 Result<Values> loop(Node& n);

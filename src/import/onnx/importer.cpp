@@ -11,7 +11,17 @@ namespace {
 
 constexpr int64_t kOldestOpset = 1, kNewestOpset = 28;
 constexpr int kMaxDepth = 64;  // functions that call functions, If inside If
-constexpr size_t kMaxNodes = 1'000'000;
+// Nodes that functions and unrolled loops may become: so many, and so many for each node of the file. Without a limit a
+// file of a few bytes becomes any number of them.
+constexpr size_t kMostExpanded = 10'000, kMostExpandedEach = 32;
+
+size_t node_count(const std::vector<proto::Node>& nodes) {
+  size_t count = nodes.size();
+  for (const auto& n : nodes)
+    for (const auto& a : n.attributes)
+      for (const auto& g : a.graphs) count += node_count(g.nodes);
+  return count;
+}
 
 std::string quote(std::string_view s) { return "\"" + std::string(s) + "\""; }
 
@@ -81,6 +91,9 @@ std::vector<size_t> sorted(const std::vector<proto::Node>& nodes) {
 Importer::Importer(const proto::Model& model, TensorReader reader, const ImportOptions& options, std::string path)
     : model_(model), reader_(std::move(reader)), options_(options), path_(std::move(path)) {
   levels_.push_back(level(std::make_unique<Graph>()));
+  size_t nodes = node_count(model.graph.nodes);
+  for (const auto& f : model.functions) nodes += node_count(f.nodes);
+  most_nodes_ = kMostExpanded + kMostExpandedEach * nodes;
 }
 
 Error Importer::located(Error e) const {
@@ -147,6 +160,7 @@ Status Importer::bind(std::string_view name, Binding binding) {
 }
 
 void Importer::name_value(ValueId v, std::string_view name) {
+  if (v < 0) return;
   Value& value = graph().value(v);
   if (name.empty() || value.name[0] != '%' || name[0] == '%') return;
   std::string s(name);
@@ -157,9 +171,46 @@ Status Importer::add_input(const proto::ValueInfo& v) {
   const std::string name(v.name);
   const std::string what = "input " + quote(name);
   if (name.empty()) return fail(Code::kDamaged, "an input has no name");
-  if (!v.is_tensor)
+  using Kinds = std::vector<std::string_view>;
+  const bool optional = v.kinds.size() > 1 && v.kinds[0] == "optional";
+  const Kinds held(v.kinds.begin() + (optional ? 1 : 0), v.kinds.end());
+  if (held != Kinds{"tensor"} && held != Kinds{"sequence", "tensor"})
     return fail(Code::kUnsupported,
-                what + ": " + (v.kind.empty() ? "untyped" : std::string(v.kind)) + " inputs are not supported");
+                what + ": " + (held.empty() ? "untyped" : std::string(held[0])) + " inputs are not supported");
+  const bool absent = left_out(name);
+  if (held.size() == 1 && !optional) {
+    if (absent) return fail(Code::kUsage, what + " is a tensor, which cannot be left out");
+    LATHE_TRY(const ValueId x, tensor_input(v, name));
+    return bind(v.name, {x});
+  }
+  if (optional && absent) return bind(v.name, {aggregate(Aggregate::Kind::kOptional, {})});
+  if (optional && held.size() == 1 && !options_.shapes.contains(name))
+    return fail(Code::kUnsupported, what + " is optional, and whether it is given must be known: build with --shape " +
+                                        name + "=DIMS, or with --shape " + name + "=none");
+  LATHE_TRY(const ValueId x, held.size() == 1 ? tensor_input(v, name) : sequence_input(v));
+  return bind(v.name, {optional ? aggregate(Aggregate::Kind::kOptional, {x}) : x});
+}
+
+// A sequence is as many inputs as shapes are given: x.0, x.1 …
+Result<ValueId> Importer::sequence_input(const proto::ValueInfo& v) {
+  const std::string name(v.name);
+  Values elements;
+  for (size_t i = 0;; ++i) {
+    const std::string element = name + "." + std::to_string(i);
+    if (!options_.shapes.contains(element)) break;
+    LATHE_TRY(elements.emplace_back(), tensor_input(v, element));
+  }
+  if (elements.empty() && !left_out(name))
+    return fail(Code::kUnsupported, "input " + quote(name) +
+                                        " is a sequence, and how many tensors it holds must be known: build with "
+                                        "--shape " +
+                                        name + ".0=DIMS --shape " + name + ".1=DIMS …, or with --shape " + name +
+                                        "=none for an empty one");
+  return aggregate(Aggregate::Kind::kSequence, std::move(elements));
+}
+
+Result<ValueId> Importer::tensor_input(const proto::ValueInfo& v, const std::string& name) {
+  const std::string what = "input " + quote(name);
   if (v.elem_type < 1 || !dtype_valid(static_cast<uint64_t>(v.elem_type)))
     return fail(Code::kDamaged, what + ": element type " + std::to_string(v.elem_type) + " is not supported");
   if (const auto fixed = options_.values.find(name); fixed != options_.values.end()) {
@@ -167,7 +218,7 @@ Status Importer::add_input(const proto::ValueInfo& v) {
         (v.has_shape && fixed->second.dims().size() != v.dims.size()))
       return fail(Code::kUsage, what + ": the given value has another type or rank than the model's input");
     used_names_.insert(name);
-    return bind(v.name, {graph().add_constant(name, fixed->second)});
+    return graph().add_constant(name, fixed->second);
   }
   const auto given = options_.shapes.find(name);
   if (!v.has_shape && given == options_.shapes.end())
@@ -184,7 +235,8 @@ Status Importer::add_input(const proto::ValueInfo& v) {
       shape.push_back(dim.param.empty() ? graph().fresh_symbol(symbol_for(name) + "_dim" + std::to_string(d))
                                         : Dim::symbol(symbol_for(dim.param)));
   }
-  for (Dim& d : shape) d = d.substitute(fixed_symbols_);
+  if (name == v.name)  // the tensors of a sequence each have their own sizes
+    for (Dim& d : shape) d = d.substitute(fixed_symbols_);
   if (given != options_.shapes.end()) {
     const Shape& wanted = given->second;
     bool fits = !v.has_shape || wanted.size() == shape.size();
@@ -198,8 +250,8 @@ Status Importer::add_input(const proto::ValueInfo& v) {
   const auto dims = static_dims(shape);
   if (dims && !importer::checked_bytes(static_cast<DType>(v.elem_type), *dims, options_.max_tensor_bytes))
     return fail(Code::kDamaged, what + ": shape " + shape_str(shape) + " gives an impossible size");
-  used_names_.insert(name);
-  return bind(v.name, {graph().add_input(name, static_cast<DType>(v.elem_type), std::move(shape))});
+  if (!used_names_.insert(name).second) return fail(Code::kDamaged, what + " is defined twice");
+  return graph().add_input(name, static_cast<DType>(v.elem_type), std::move(shape));
 }
 
 Result<std::unique_ptr<Graph>> Importer::run() {
@@ -222,9 +274,13 @@ Result<std::unique_ptr<Graph>> Importer::run() {
   for (const auto& [name, value] : options_.values)
     if (declared(name) == g.inputs.end()) return no_input(name);
   for (const auto& [name, shape] : options_.shapes) {
-    const auto v = declared(name);
+    auto v = declared(name);
+    if (const auto dot = name.rfind('.'); v == g.inputs.end() && dot != std::string::npos) {  // of a sequence
+      v = declared(name.substr(0, dot));
+      if (v != g.inputs.end() && (v->kinds.empty() || !std::ranges::count(v->kinds, "sequence"))) v = g.inputs.end();
+    }
     if (v == g.inputs.end()) return no_input(name);
-    if (v->has_shape && v->dims.size() == shape.size())
+    if (v->name == name && v->has_shape && v->dims.size() == shape.size())
       for (size_t d = 0; d < shape.size(); ++d)
         if (v->dims[d].value < 0 && !v->dims[d].param.empty())
           fixed_symbols_.emplace(symbol_for(v->dims[d].param), shape[d]);
@@ -247,15 +303,35 @@ Result<std::unique_ptr<Graph>> Importer::run() {
       if (!seen.insert(v.name).second) return fail(Code::kDamaged, "output " + quote(v.name) + " is listed twice");
       auto value = lookup(v.name);
       if (!value) return fail(Code::kDamaged, "output " + quote(v.name) + " is not computed by any node");
-      graph().outputs.push_back(*value);
-      graph().output_names.emplace_back(v.name);
+      LATHE_CHECK(add_output(*value, std::string(v.name)));
     }
+    if (graph().outputs.empty()) return fail(Code::kUnsupported, "with these inputs the model gives no tensor");
     return {};
   };
   if (auto ok = fill(); !ok) return std::unexpected(located(ok.error()));
   graph().remove_dead();
   drop_unused_constants();
   return std::move(levels_.front().graph);
+}
+
+// The tensors of a sequence are outputs of their own: y.0, y.1 …
+Status Importer::add_output(ValueId value, const std::string& name) {
+  const Aggregate* a = aggregate_of(value);
+  if (!a) {
+    if (std::ranges::find(graph().output_names, name) != graph().output_names.end())
+      return fail(Code::kDamaged, "output " + quote(name) + " is listed twice");
+    graph().outputs.push_back(value);
+    graph().output_names.push_back(name);
+    return {};
+  }
+  if (a->kind == Aggregate::Kind::kStacked)
+    return fail(Code::kUnsupported, "output " + quote(name) + " is a sequence whose length only the run tells; give " +
+                                        "its tensors out as one (ConcatFromSequence)");
+  const Aggregate whole = *a;
+  for (size_t i = 0; i < whole.elements.size(); ++i)
+    LATHE_CHECK(add_output(whole.elements[i],
+                           whole.kind == Aggregate::Kind::kOptional ? name : name + "." + std::to_string(i)));
+  return {};
 }
 
 // Weights that were transposed or folded leave their first form behind.
@@ -274,7 +350,8 @@ Status Importer::import_nodes(const std::vector<proto::Node>& nodes) {
     for (const auto o : n.outputs) scopes_.back().later.insert(o);
   for (const size_t i : sorted(nodes)) {
     const auto& n = nodes[i];
-    if (++imported_ > kMaxNodes) return fail(Code::kUnsupported, "more than " + std::to_string(kMaxNodes) + " nodes");
+    if (++imported_ > most_nodes_)
+      return fail(Code::kUnsupported, "functions and loops make more than " + std::to_string(most_nodes_) + " nodes");
     const std::string label = !n.name.empty()      ? quote(n.name)
                               : !n.outputs.empty() ? "that computes " + quote(n.outputs[0])
                                                    : "number " + std::to_string(i);
@@ -363,6 +440,11 @@ Result<Values> Importer::translate(const proto::Node& n, Values inputs) {
       return fail(Code::kDamaged,
                   "attribute " + quote(a.name) + " refers to a function's attribute outside a function");
   const Row* row = find_row(n.domain, n.op_type);
+  for (size_t i = 0; i < inputs.size() && !row->aggregates; ++i)
+    if (const Aggregate* a = aggregate_of(inputs[i]))
+      return unsupported("input " + std::to_string(i) + " is " +
+                         (a->kind == Aggregate::Kind::kOptional ? "an optional" : "a sequence") +
+                         ", the operator takes tensors");
   Node node(n, row->name, opset(n.domain), std::move(inputs), builder(), *this);
   return row->handler(node);
 }

@@ -46,6 +46,26 @@ class Importer {
   Result<Nested> nest(const std::vector<Type>& inputs, const std::function<Result<Values>(const Values&)>& fill);
   /// A subgraph as a graph for a node to hold.
   Result<Nested> import_nested(const proto::Graph& graph, const std::vector<Type>& inputs);
+
+  /// A value that is no tensor: the values that a sequence or an optional holds. It is resolved at import and never
+  /// reaches the graph; the id that stands for it is below kNoId (docs/adr/0006).
+  struct Aggregate {
+    enum class Kind : uint8_t {
+      kSequence,  ///< elements: its tensors
+      kStacked,   ///< a sequence of a length that only the run tells; elements: one tensor, whose slices it holds
+      kGrowing,   ///< in the body of a loop, the sequence so far; elements: what this iteration adds at its end
+      kOptional,  ///< elements: none, or what it holds
+    };
+    Kind kind = Kind::kSequence;
+    Values elements;
+  };
+  ValueId aggregate(Aggregate::Kind kind, Values elements);
+  /// nullptr for a tensor or an absent value. The pointer is good until the next aggregate is made.
+  [[nodiscard]] const Aggregate* aggregate_of(ValueId v) const;
+  /// The tensors of `values` in order, aggregates taken apart; `form` tells how to put them together again.
+  Values flatten(const Values& values, std::string& form) const;
+  Values assemble(const Values& tensors, std::string_view form);
+
   /// A value of the graph around the one that is being filled, as one of the latter.
   ValueId here(ValueId around) { return capture(around, levels_.size() - 2); }
   /// Adds to the graph that is being filled.
@@ -75,6 +95,14 @@ class Importer {
 
   Status check_opsets();
   Status add_input(const proto::ValueInfo& v);
+  /// An input whose fixed value is no tensor: an optional that is not given, a sequence that is empty.
+  [[nodiscard]] bool left_out(const std::string& name) const {
+    const auto fixed = options_.values.find(name);
+    return fixed != options_.values.end() && fixed->second.dtype() == DType::kUndefined;
+  }
+  Result<ValueId> tensor_input(const proto::ValueInfo& v, const std::string& name);
+  Result<ValueId> sequence_input(const proto::ValueInfo& v);
+  Status add_output(ValueId value, const std::string& name);
   Status import_nodes(const std::vector<proto::Node>& nodes);
   Status import_node(const proto::Node& node, const std::string& label);
   Result<Values> call_function(const proto::Function& function, const proto::Node& node, Values inputs);
@@ -101,8 +129,9 @@ class Importer {
   std::unordered_set<std::string> used_names_;
   std::map<std::string, Dim> fixed_symbols_;
   std::vector<std::string> unsupported_;  ///< one line for each node that cannot be imported
+  std::vector<Aggregate> aggregates_;
   int depth_ = 0;
-  size_t imported_ = 0;  ///< nodes
+  size_t imported_ = 0, most_nodes_ = 0;
 };
 
 }  // namespace lathe::onnx

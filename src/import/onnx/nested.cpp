@@ -4,14 +4,32 @@
 
 namespace lathe::onnx {
 
+namespace {
+
+// A few bytes of a model may ask for any amount of memory: unless the caller sets a limit, results are smaller than
+// this, or no larger than an input of their node.
+constexpr size_t kMostResultBytes = size_t{1} << 30;
+
+size_t most_result_bytes(const ImportOptions& options) {
+  return options.max_tensor_bytes == ImportOptions().max_tensor_bytes ? kMostResultBytes : options.max_tensor_bytes;
+}
+
+}  // namespace
+
 Importer::Level Importer::level(std::unique_ptr<Graph> graph) const {
   Level l;
-  l.builder = std::make_unique<importer::Builder>(*graph, options_.max_tensor_bytes);
+  l.builder = std::make_unique<importer::Builder>(*graph, most_result_bytes(options_));
   l.graph = std::move(graph);
   return l;
 }
 
 ValueId Importer::capture(ValueId v, size_t level) {
+  if (level + 1 == levels_.size()) return v;
+  if (const Aggregate* a = aggregate_of(v)) {
+    Aggregate inner = *a;
+    for (ValueId& e : inner.elements) e = capture(e, level);
+    return aggregate(inner.kind, std::move(inner.elements));
+  }
   for (; level + 1 < levels_.size(); ++level) {
     Level& inner = levels_[level + 1];
     const auto [it, fresh] = inner.seen.try_emplace(v, kNoId);

@@ -96,6 +96,7 @@ struct Row {
   std::string_view domain, op_type;
   Handler handler;
   std::string_view name = {};  ///< canonical operator or variant, if it is called otherwise than op_type
+  bool aggregates = false;     ///< whether inputs may be sequences or optionals
 };
 /// The table of operators; nullptr if there is none.
 const Row* find_row(std::string_view domain, std::string_view op_type);

@@ -203,42 +203,46 @@ void tensor_type(pbf_reader r, ValueInfo& v) {
     }
 }
 
-ValueInfo value_info(pbf_reader r) {
-  ValueInfo v;
+// A TypeProto: a tensor's, or that of something that holds one.
+void value_type(pbf_reader r, ValueInfo& v) {
+  if (v.kinds.size() > 4) throw std::length_error("a type is nested too deep");
   while (r.next()) {
-    if (r.tag() == 1) {
-      v.name = view(r.get_view());
-    } else if (r.tag() == 2) {
-      auto type = r.get_message();
-      while (type.next()) switch (type.tag()) {
-          case 1:
-            v.is_tensor = true;
-            v.kind = "tensor";
-            tensor_type(type.get_message(), v);
-            break;
-          case 4:
-            v.kind = "sequence";
-            type.skip();
-            break;
-          case 5:
-            v.kind = "map";
-            type.skip();
-            break;
-          case 8:
-            v.kind = "sparse tensor";
-            type.skip();
-            break;
-          case 9:
-            v.kind = "optional";
-            type.skip();
-            break;
-          default:
-            type.skip();
-        }
-    } else {
-      r.skip();
+    switch (r.tag()) {
+      case 1:
+        v.kinds.emplace_back("tensor");
+        tensor_type(r.get_message(), v);
+        break;
+      case 4:
+      case 9: {
+        v.kinds.emplace_back(r.tag() == 4 ? "sequence" : "optional");
+        auto holder = r.get_message();
+        while (holder.next())
+          if (holder.tag() == 1)
+            value_type(holder.get_message(), v);
+          else
+            holder.skip();
+        break;
+      }
+      case 5:
+      case 8:
+        v.kinds.emplace_back(r.tag() == 5 ? "map" : "sparse tensor");
+        r.skip();
+        break;
+      default:
+        r.skip();
     }
   }
+}
+
+ValueInfo value_info(pbf_reader r) {
+  ValueInfo v;
+  while (r.next())
+    if (r.tag() == 1)
+      v.name = view(r.get_view());
+    else if (r.tag() == 2)
+      value_type(r.get_message(), v);
+    else
+      r.skip();
   return v;
 }
 

@@ -69,9 +69,10 @@ struct Dimension {
 
 struct ValueInfo {
   std::string_view name;
-  bool is_tensor = false;
-  std::string_view kind;  ///< of the type: "tensor", "sequence" …
-  int64_t elem_type = 0;
+  /// The type from the outside in: "tensor"; "optional", "sequence", "tensor" …
+  std::vector<std::string_view> kinds;
+  [[nodiscard]] bool is_tensor() const { return kinds.size() == 1 && kinds[0] == "tensor"; }
+  int64_t elem_type = 0;  ///< of the tensor, as all that follows
   bool has_shape = false;
   std::vector<Dimension> dims;
 };

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Windows and transforms of signals.
+#include <cmath>
+
 #include "import/onnx/computed_axes.h"
 #include "import/onnx/handlers.h"
 #include "ops/dft.h"
@@ -133,6 +135,49 @@ Result<Values> stft(Node& n) {
     d.axis = 2;
     d.onesided = n.i("onesided", 1) != 0;
   }));
+}
+
+// Triangles over the bins of a transform, evenly spaced on the mel scale. num_mel_bins, dft_length, sample_rate,
+// lower_edge_hertz, upper_edge_hertz → [dft_length / 2 + 1, num_mel_bins]. ONNX MelWeightMatrix-17.
+Result<Values> mel_weights(Node& n) {
+  const int64_t to = n.i("output_datatype", 1);
+  if (to < 1 || !dtype_valid(static_cast<uint64_t>(to)))
+    return damaged("output_datatype " + std::to_string(to) + " is not known");
+  const auto f = [&](double v) { return n.b.scalar(DType::kF64, v); };
+  const auto op = [&](const char* name, ValueId a, ValueId b) { return n.b.op(name, {a, b}); };
+  for (size_t i = 0; i < 5; ++i)
+    if (!n.has(i)) return damaged("input " + std::to_string(i) + " is missing");
+  const ValueId bands = scalar_of(n, 0, DType::kI64), length = scalar_of(n, 1, DType::kI64);
+  const auto mel = [&](size_t i) {
+    const ValueId log = n.b.op("Log", {op("Add", f(1), op("Div", scalar_of(n, i, DType::kF64), f(700)))});
+    return op("Mul", log, f(2595 / std::log(10.0)));
+  };
+  const ValueId low = mel(3);
+  const ValueId step = op("Div", op("Sub", mel(4), low), n.b.cast(op("Add", bands, n.b.i64(2)), DType::kF64));
+  // The bin of the edge with number `band`, a whole number.
+  const auto edge = [&](ValueId band) {
+    const ValueId m = op("Add", op("Mul", band, step), low);
+    const ValueId hertz = op("Mul", f(700), op("Sub", op("Pow", f(10), op("Div", m, f(2595))), f(1)));
+    const ValueId points = n.b.cast(op("Add", length, n.b.i64(1)), DType::kF64);
+    return n.b.op("Floor", {op("Div", op("Mul", points, hertz), scalar_of(n, 2, DType::kF64))});
+  };
+  const ValueId band = n.b.cast(n.b.op("Range", {n.b.i64(0), bands, n.b.i64(1)}), DType::kF64);
+  const ValueId last = op("Add", op("Div", length, n.b.i64(2)), n.b.i64(1));
+  const ValueId row = n.b.cast(n.b.op("Range", {n.b.i64(0), last, n.b.i64(1)}), DType::kF64);
+  if (!n.b.ok()) return n.done(kNoId);
+  const ValueId bin = n.b.reshape(row, {n.b.shape(row)[0], 1});
+  const ValueId lower = edge(band), center = edge(op("Add", band, f(1))), higher = edge(op("Add", band, f(2)));
+  const ValueId rise = op("Sub", center, lower), fall = op("Sub", higher, center);
+  const auto within = [&](ValueId from, const char* below, ValueId to_bin) {
+    return op("And", op("GreaterOrEqual", bin, from), op(below, bin, to_bin));
+  };
+  const ValueId rising = n.b.op(
+      "Where", {within(lower, "LessOrEqual", center), op("Div", op("Sub", bin, lower), op("Max", rise, f(1))), f(0)});
+  const ValueId left =
+      n.b.op("Where", {op("Equal", rise, f(0)), n.b.cast(op("Equal", bin, center), DType::kF64), rising});
+  const ValueId y =
+      n.b.op("Where", {within(center, "Less", higher), op("Div", op("Sub", higher, bin), op("Max", fall, f(1))), left});
+  return n.done(n.b.cast(y, static_cast<DType>(to)));
 }
 
 }  // namespace lathe::onnx
