@@ -205,6 +205,8 @@ TEST(Conv, given_a_long_reduction_then_blocks_of_it_join) {
     check_conv(c);
   }
   check_conv({.input = {1, 12, 9, 520}, .filters = 50, .kernel = {3, 2}, .pads = {2, 3, 2, 3}, .dilations = {2, 3}});
+  for (const int64_t group : {1, 24})  // over a sequence
+    check_conv({.input = {2, 50, 1, 24}, .filters = 48, .kernel = {5, 1}, .pads = {2, 0, 1, 0}, .group = group});
   check_conv({.input = {1, 10, 10, 1000}, .filters = 96, .kernel = {3, 3}, .pads = {1, 1, 1, 1}, .group = 2});
 }
 

@@ -31,6 +31,11 @@ const Case kCases[] = {
      "const zy: i8[] = [3]\n"
      "q = Quantize(x, sx, zx) {to=i8}\nd = Dequantize(q, sx, zx)\nwd = Dequantize(w, sw)\nm = MatMul(d, wd)\n"
      "y = Quantize(m, sy, zy) {to=i8}\noutput y\n"},
+    {"ConvWithZeroPointKnownWhenItRuns", "Pointwise Quantize Cast Mul Conv+", DType::kU8,
+     "input x: f32[1,3,4,2]\ninput z: f32[]\nconst sx: f32[] = [0.02]\n"
+     "const w: i8[2,2,1,2] = [1,-2,3,100,-128,127,8,9]\nconst sw: f32[] = [0.01]\n"
+     "a = Abs(z)\nzx = Cast(a) {to=u8}\nq = Quantize(x, sx, zx)\nd = Dequantize(q, sx, zx)\nwd = Dequantize(w, sw)\n"
+     "y = Conv(d, wd)\noutput y\n"},
     {"ZeroPointKnownWhenItRuns", "Pointwise Quantize Cast Mul MatMul+", DType::kU8,
      "input x: f32[3,4]\ninput z: f32[]\nconst sx: f32[] = [0.02]\nconst w: i8[4,2] = [1,-2,3,100,-128,127,8,9]\n"
      "const sw: f32[] = [0.01]\n"

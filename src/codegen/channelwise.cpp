@@ -226,7 +226,9 @@ Schedule choose(const Lowering& lowering, const Contraction& c, const Shape2& sh
   Schedule best;
   for (int rows = 1; rows <= 16; ++rows) {
     if (rows > n.x && c.x.out.is_const()) break;
-    const bool at_once = rows + taps + 2 + (shape.k > 1) <= target.vector_registers;
+    // Integers have no fused multiply-add: products need a register, and so does the zero point.
+    const bool integers = !dtype_info(c.dtype).is_float;
+    const bool at_once = rows + taps + 2 + (shape.k > 1) + 2 * integers <= target.vector_registers;
     if (!at_once && rows > target.vector_registers / 2) break;
     double cycles = 0;
     for (const int m : line_tiles(n.x, rows, c.x.out.is_const())) {

@@ -266,7 +266,12 @@ class Integers {
     const auto channels = g_.value(inputs[1]).shape[0].as_const();
     const auto x_zero = zero_of(x->zero), w_zero = zero_of(w->zero);
     const auto w_scale = by_channel(w->scale, g_.value(inputs[1]).shape.size(), 0);
-    if (!channels || !x_zero || !w_zero || !w_scale || !single(x->zero)) return false;
+    if (!channels || !w_zero || !w_scale || !single(x->zero)) return false;
+    // A zero point that is known when the model runs can be taken off afterwards where no padding stands for it.
+    const auto& weights = g_.value(w->x).constant;
+    if (!x_zero &&
+        (!weights || !std::ranges::all_of(g_.node(n).as<ops::Conv>()->pads, [](int64_t p) { return p <= 0; })))
+      return false;
     const auto m = product_scale(*x, *w_scale);
     if (!m) return false;
     std::optional<Tensor> bias;  // in units of the product
@@ -282,12 +287,17 @@ class Integers {
       if (const auto& c = g_.value(float_bias).constant) bias = integer_bias(*c, *m, *channels);
     }
     auto op = std::make_shared<ops::Conv>(*g_.node(n).as<ops::Conv>());
-    op->x_zero = *x_zero;
+    op->x_zero = x_zero.value_or(0);
     op->w_zero = *w_zero;
     const std::string name = g_.node(n).name;
     std::vector<ValueId> in = {x->x, w->x};
     if (bias) in.push_back(g_.add_constant({}, *bias));
-    LATHE_TRY(const ValueId sums, g_.add(op, std::move(in), name));
+    LATHE_TRY(ValueId sums, g_.add(op, std::move(in), name));
+    if (!x_zero) {
+      const Tensor rows = ops::centred(*weights, *w_zero);
+      LATHE_TRY(sums,
+                less_zero(sums, rows, *channels, rows.count() / std::max<int64_t>(1, *channels), 1, x->zero, name));
+    }
     LATHE_TRY(ValueId y, scaled(sums, *m, name));
     if (float_bias != kNoId && !bias) {
       LATHE_TRY(y, g_.add(rewrite::make_op("Add"), {y, float_bias}, name));
@@ -317,7 +327,9 @@ class Integers {
     if (!m && !single(a->scale)) return false;
     LATHE_TRY(ValueId sums, g_.add(op, {a->x, b->x}, name));
     if (!a_zero) {
-      LATHE_TRY(sums, less_zero(sums, *op, a->zero, *weights, name));
+      const Tensor w = ops::centred(*weights, op->b_zero);
+      const int64_t columns = w.dims()[op->trans_b ? 0 : 1], length = w.dims()[op->trans_b ? 1 : 0];
+      LATHE_TRY(sums, less_zero(sums, w, columns, length, op->trans_b ? 1 : columns, a->zero, name));
     }
     ValueId y = kNoId;
     if (m) {
@@ -330,22 +342,21 @@ class Integers {
     return true;
   }
 
-  /// sums - zero * (sum of each column of b), where the zero point is a value of the graph.
-  Result<ValueId> less_zero(ValueId sums, const ops::MatMul& op, ValueId zero, const Tensor& b,
-                            const std::string& name) {
-    const Tensor w = ops::centred(b, op.b_zero);
-    const int64_t n = w.dims()[op.trans_b ? 0 : 1], k = w.dims()[op.trans_b ? 1 : 0];
-    Tensor columns = Tensor::zeros(DType::kI32, {n});
-    for (int64_t j = 0; j < n; ++j) {
+  /// sums - zero * (sum of the `length` weights of each of `columns`, which lie `stride` apart and begin after one
+  /// another), where the zero point is a value of the graph.
+  Result<ValueId> less_zero(ValueId sums, const Tensor& weights, int64_t columns, int64_t length, int64_t stride,
+                            ValueId zero, const std::string& name) {
+    Tensor by_column = Tensor::zeros(DType::kI32, {columns});
+    for (int64_t j = 0; j < columns; ++j) {
       int64_t sum = 0;
-      for (int64_t i = 0; i < k; ++i) sum += w.i64_at(op.trans_b ? j * k + i : i * n + j);
-      columns.set_i64(j, sum);
+      for (int64_t i = 0; i < length; ++i) sum += weights.i64_at(stride == 1 ? j * length + i : i * stride + j);
+      by_column.set_i64(j, sum);
     }
     auto to_int = std::make_shared<ops::Cast>();
     to_int->to = DType::kI32;
     LATHE_TRY(const ValueId z, g_.add(to_int, {zero}, name));
-    LATHE_TRY(const ValueId by_column, g_.add(rewrite::make_op("Mul"), {g_.add_constant({}, columns), z}, name));
-    return g_.add(rewrite::make_op("Sub"), {sums, by_column}, name);
+    LATHE_TRY(const ValueId off, g_.add(rewrite::make_op("Mul"), {g_.add_constant({}, by_column), z}, name));
+    return g_.add(rewrite::make_op("Sub"), {sums, off}, name);
   }
 
   Graph& g_;

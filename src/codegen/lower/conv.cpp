@@ -39,6 +39,12 @@ Padded make_room(Axis& a, int64_t pad_end) {
   return p;
 }
 
+/// Leaves out last axes of one pixel, so that tiles walk along one that has more (a convolution over a sequence).
+void drop_unit_axes(std::vector<Axis>& axes) {
+  while (axes.size() > 1 && axes.back().kernel == 1 && axes.back().in.equals(1) && axes.back().out.equals(1))
+    axes.pop_back();
+}
+
 bool is_pointwise(const Axis& a) { return a.kernel == 1 && a.stride == 1 && a.pad == 0 && a.inside && a.in == a.out; }
 
 /// Everything about sizes and strides. Elements of a are `size` bytes, `k` of them are read by a tap and group.
@@ -109,6 +115,7 @@ Status lower_conv(Lowering& lowering, const Node& node) {
   if (!w.back().is_const() || !w[0].is_const())
     return fail(Code::kUnsupported, "the channels of weight " + shape_str(w) + " are not constant");
   std::vector<Axis> axes = axes_of(op, in, w, out);
+  drop_unit_axes(axes);
   const auto& constant = lowering.value(node.inputs[1]).constant;
   if (constant && products.integers) {
     Contraction c = geometry(axes, in[0], op.group, w.back(), w[0], dtype_bits(lowering.dtype(node.inputs[0])) / 8);
@@ -123,7 +130,7 @@ Status lower_conv(Lowering& lowering, const Node& node) {
   bool copies = products.steps == Steps::kPairs || (quads && w.back().value() % 4 != 0);
   for (size_t d = 0; d < axes.size(); ++d) {
     Padded p{axes[d].in};
-    if (quads && products.offset != 0 && !axes[d].inside) p = make_room(axes[d], op.pads[axes.size() + d]);
+    if (quads && products.offset != 0 && !axes[d].inside) p = make_room(axes[d], op.pads[op.strides.size() + d]);
     copies = copies || p.before || p.after;
     spatial.push_back(p);
   }
