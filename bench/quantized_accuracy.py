@@ -31,19 +31,27 @@ class Task:
     """A float model and the data to calibrate it and to measure it with, one sample an element of the first axis."""
 
     model: Path
-    calibration: np.ndarray
-    evaluation: np.ndarray
+    folds: list[tuple[np.ndarray, np.ndarray]]
+    """Of calibration and evaluation. Small sets are halved, and each half is measured as the other calibrates."""
     labels: np.ndarray | None = None
     published: Path | None = None
     score: Callable[[lathe.Model], float] | None = None
     """Instead of labels: the task's own measure."""
 
 
+def halves(x: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    return [(x[1::2], x[::2]), (x[::2], x[1::2])]
+
+
+def halved(labels: np.ndarray) -> np.ndarray:
+    return np.concatenate([labels[::2], labels[1::2]])
+
+
 def vww(models: Path) -> Task:
     data = np.load(models / "mlperf_vww/photos96.accuracy.npz")
     x = data["X"].astype(np.float32) / 255
     folder = models / "mlperf_vww"
-    return Task(folder / "vww_96_float.tflite", x[::2], x[1::2], data["y"][1::2], folder / "vww_96_int8.tflite")
+    return Task(folder / "vww_96_float.tflite", halves(x), halved(data["y"]), folder / "vww_96_int8.tflite")
 
 
 def ic(models: Path) -> Task:
@@ -51,14 +59,14 @@ def ic(models: Path) -> Task:
     x = data["X"].astype(np.float32)
     folder = models / "mlperf_ic"
     published = folder / "pretrainedResnet_quant.tflite"
-    return Task(folder / "pretrainedResnet.tflite", x[::2], x[1::2], data["y"][1::2], published)
+    return Task(folder / "pretrainedResnet.tflite", halves(x), halved(data["y"]), published)
 
 
 def ad(models: Path) -> Task:
     frames = np.fromfile(next((models / "mlperf_ad").glob("*.bin")), np.float32).reshape(-1, 128)
     windows = np.stack([frames[i : i + 5].ravel() for i in range(len(frames) - 4)])
     folder = models / "mlperf_ad"
-    return Task(folder / "ad01_fp32.tflite", windows[:98:2], windows[98:], None, folder / "ad01_int8.tflite")
+    return Task(folder / "ad01_fp32.tflite", [(windows[:98:2], windows[98:])], None, folder / "ad01_int8.tflite")
 
 
 def kws(models: Path) -> Task:
@@ -67,7 +75,7 @@ def kws(models: Path) -> Task:
     golden = np.load(folder / "kws_ref_model_float32.tflite.golden.npz")
     x = np.concatenate([golden[f"c{i}_in0"] for i in range(4)])
     moved = np.concatenate([np.roll(x, shift, 1) for shift in (-9, -6, -3, 3, 6, 9)])
-    return Task(folder / "kws_ref_model_float32.tflite", moved, x, None, folder / "kws_ref_model.tflite")
+    return Task(folder / "kws_ref_model_float32.tflite", [(moved, x)], None, folder / "kws_ref_model.tflite")
 
 
 def keypoint(models: Path) -> Task:
@@ -76,13 +84,13 @@ def keypoint(models: Path) -> Task:
     rest = np.ones(len(rows), bool)
     rest[::40] = False
     folder = models / "hand_keypoint/keypoint_saved_model"
-    return Task(folder, rows[::40, 1:], rows[rest, 1:], rows[rest, 0].astype(int))
+    return Task(folder, [(rows[::40, 1:], rows[rest, 1:])], rows[rest, 0].astype(int))
 
 
 def magika(models: Path) -> Task:
     data = np.load(models / "magika_v3/files.accuracy.npz")
     x = data["X"].astype(np.int32)
-    return Task(models / "magika_v3/model.onnx", x[::4], x, data["y"])
+    return Task(models / "magika_v3/model.onnx", halves(x), halved(data["y"]))
 
 
 def digits(_: Path) -> Task:
@@ -97,7 +105,7 @@ def digits(_: Path) -> Task:
     def score(model: lathe.Model) -> float:
         return mean_ap(lambda image: model({"image": image})["detections"], held)
 
-    return Task(DIGITS / "digits.onnx", x[::5], x[1::5], score=score)
+    return Task(DIGITS / "digits.onnx", [(x[::5], x[1::5])], score=score)
 
 
 TASKS = {f.__name__: f for f in (vww, ic, ad, kws, keypoint, magika, digits)}
@@ -145,17 +153,22 @@ def main() -> None:
     for name in arguments.tasks or TASKS:
         task = TASKS[name](arguments.models)
         whole = lathe.compile(task.model, threads=1)
-        quantized = lathe.compile(
-            task.model,
-            threads=1,
-            precision=arguments.precision,
-            calibrate=task.calibration,
-            calibrator=arguments.calibrator,
-            activations=arguments.activations,
-            max_loss=arguments.max_loss,
-        )
-        wanted, got = run(whole, task.evaluation), run(quantized, task.evaluation)
-        text = [f"{name:9}", f"{len(task.calibration)} + {len(task.evaluation)} samples"]
+        engines = [
+            lathe.compile(
+                task.model,
+                threads=1,
+                precision=arguments.precision,
+                calibrate=calibration,
+                calibrator=arguments.calibrator,
+                activations=arguments.activations,
+                max_loss=arguments.max_loss,
+            )
+            for calibration, _ in task.folds
+        ]
+        evaluation = np.concatenate([samples for _, samples in task.folds])
+        wanted = run(whole, evaluation)
+        got = np.concatenate([run(engine, samples) for engine, (_, samples) in zip(engines, task.folds)])
+        text = [f"{name:9}: {len(evaluation)} samples"]
         classes = wanted.ndim == 2 and name != "ad"
 
         def compared(what: str, out: np.ndarray, wanted: np.ndarray = wanted, classes: bool = classes) -> str:
@@ -164,13 +177,13 @@ def main() -> None:
 
         text.append(compared("lathe", got))
         if task.published:
-            text.append(compared("published", run_published(task.published, task.evaluation)))
+            text.append(compared("published", run_published(task.published, evaluation)))
         if task.labels is not None:
             right = [(out.argmax(1) == task.labels).mean() for out in (wanted, got)]
             text.append(f"accuracy {right[0]:.4f} → {right[1]:.4f}")
         if task.score:
-            text.append(f"mAP {task.score(whole):.4f} → {task.score(quantized):.4f}")
-        text.append(f"{speed(whole, quantized, task.evaluation[0]):.2f} times as fast")
+            text.append(f"mAP {task.score(whole):.4f} → {task.score(engines[0]):.4f}")
+        text.append(f"{speed(whole, engines[0], evaluation[0]):.2f} times as fast")
         print("; ".join(text), flush=True)
 
 
