@@ -105,7 +105,8 @@ struct QuantizeReport {
     std::string why;        ///< of fp32
     double snr_db = 0;      ///< of its result against that of the float network, errors from before it included
     double cosine = 1;
-    double alone_snr_db = 0;  ///< mixed: of the network's outputs if this layer alone is quantized
+    double alone_snr_db = 0;          ///< mixed: of the network's outputs if this layer alone is quantized
+    double fp32_ms = 0, int8_ms = 0;  ///< mixed with tuning: measured on this machine, one thread
     double flops = 0;
   };
   struct Output {

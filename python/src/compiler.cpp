@@ -53,6 +53,12 @@ py::dict quantization_dict(const compiler::QuantizeReport& r) {
     layer["flops"] = l.flops;
     if (!l.why.empty()) layer["why"] = l.why;
     if (l.alone_snr_db != 0) layer["alone_snr_db"] = l.alone_snr_db;
+    if (l.fp32_ms != 0) {
+      py::dict ms;
+      ms["fp32"] = l.fp32_ms;
+      ms["int8"] = l.int8_ms;
+      layer["ms"] = ms;
+    }
     layers.append(layer);
   }
   for (const auto& o : r.outputs) {

@@ -183,6 +183,7 @@ Json quantization_json(const compiler::QuantizeReport& r) {
                   {"snr_db", l.snr_db}, {"cosine", l.cosine}, {"flops", l.flops}};
     if (!l.why.empty()) layer["why"] = l.why;
     if (l.alone_snr_db != 0) layer["alone_snr_db"] = l.alone_snr_db;
+    if (l.fp32_ms != 0) layer["ms"] = {{"fp32", l.fp32_ms}, {"int8", l.int8_ms}};
     layers.push_back(std::move(layer));
   }
   for (const auto& o : r.outputs)

@@ -30,6 +30,7 @@ lathe::Result<Probe> Probe::make(const Graph& graph, std::span<const ValueId> va
     watched.outputs.push_back(v);
     watched.output_names.push_back("watched" + std::to_string(at->second));
   }
+  if (watched.outputs.empty()) return p;  // inputs alone: there is nothing to run
   PassOptions passes;
   passes.math = math;
   LATHE_CHECK(optimize(watched, passes));
@@ -50,6 +51,7 @@ lathe::Result<Probe> Probe::make(const Graph& graph, std::span<const ValueId> va
 
 Status Probe::run(const Sample& sample) {
   sample_ = &sample;
+  if (!session_) return {};
   for (size_t i = 0; i < sample.inputs.size(); ++i)
     LATHE_CHECK(session_->bind_input(i, sample.inputs[i].data.data(), sample.inputs[i].dims));
   return session_->run();
@@ -60,6 +62,23 @@ std::span<const float> Probe::value(size_t i) const {
   const auto* data = input ? static_cast<const void*>(sample_->inputs[at].data.data()) : session_->output_data(at);
   const size_t bytes = input ? sample_->inputs[at].data.size() : session_->output_bytes(at);
   return {static_cast<const float*>(data), bytes / sizeof(float)};
+}
+
+std::vector<std::string> Probe::instructions() const {
+  std::vector<std::string> names;
+  for (const PlanInstr& i : session_->engine().plan().instrs) names.push_back(i.node);
+  return names;
+}
+
+Status Probe::time(const Sample& sample, std::vector<int64_t>& least) {
+  std::vector<int64_t> once(session_->engine().plan().instrs.size());
+  LATHE_CHECK(session_->set_profile(once));
+  const Status done = run(sample);
+  LATHE_CHECK(session_->set_profile({}));
+  LATHE_CHECK(done);
+  least.resize(once.size(), INT64_MAX);
+  for (size_t i = 0; i < once.size(); ++i) least[i] = std::min(least[i], once[i]);
+  return {};
 }
 
 }  // namespace lathe::compiler

@@ -22,6 +22,11 @@ class Probe {
   /// What the last run computed for values[i].
   [[nodiscard]] std::span<const float> value(size_t i) const;
 
+  /// What the instructions are for: the nodes' names, joined with " + ".
+  [[nodiscard]] std::vector<std::string> instructions() const;
+  /// Runs the sample and lowers `least` (one an instruction, empty at first) to the nanoseconds that each took.
+  Status time(const Sample& sample, std::vector<int64_t>& least);
+
  private:
   std::vector<std::byte> file_;
   std::unique_ptr<Session> session_;

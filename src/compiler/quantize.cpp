@@ -23,7 +23,9 @@ using quant::Agreement;
 using quant::Layer;
 
 constexpr size_t kRankingSamples = 8;  // a ranking needs an engine for every layer
-constexpr size_t kReconsidered = 16;   // float layers that are tried as integers once more
+constexpr int kTimingRounds = 30;
+constexpr double kWorthwhile = 0.97;  // of float's time, so that noise decides nothing
+constexpr size_t kReconsidered = 16;  // float layers that are tried as integers once more
 
 bool matches(const std::string& name, const std::string& pattern) {
   return pattern.ends_with('*') ? name.starts_with(pattern.substr(0, pattern.size() - 1)) : name == pattern;
@@ -56,6 +58,7 @@ class Quantizer {
     options_.activations = q_.activations == "i8" ? DType::kI8 : DType::kU8;
     options_.correct_bias = q_.correct_bias;
     LATHE_CHECK(choose_calibrator());
+    if (o_.precision == "mixed" && o_.tune != "none" && !outputs_.empty()) LATHE_CHECK(keep_the_faster());
     if (o_.precision == "mixed") LATHE_CHECK(search());
     LATHE_TRY(Graph quantized, applied(chosen_));
     LATHE_CHECK(evaluate(quantized));
@@ -231,8 +234,77 @@ class Quantizer {
     report_.calibrator = quant::calibrator_name(c);
   }
 
+  struct Timed {
+    std::vector<double> layers;  ///< milliseconds of each
+    double all = 0;
+  };
+  /// What graphs take on one thread, run in turn: the least of many runs of each instruction.
+  lathe::Result<std::vector<Timed>> timed(std::span<const Graph* const> graphs) {
+    std::vector<Probe> probes;
+    std::vector<std::vector<int64_t>> least(graphs.size());
+    for (const Graph* g : graphs) {
+      LATHE_TRY(probes.emplace_back(), Probe::make(*g, outputs_, math_, 1));
+    }
+    for (int round = 0; round < kTimingRounds; ++round)
+      for (size_t i = 0; i < probes.size(); ++i) LATHE_CHECK(probes[i].time(*search_[0], least[i]));
+    std::vector<Timed> r;
+    for (size_t i = 0; i < probes.size(); ++i) {
+      Timed t{std::vector<double>(scheme_.layers.size()), 0};
+      const auto names = probes[i].instructions();
+      for (size_t k = 0; k < names.size(); ++k) {
+        const double ms = static_cast<double>(least[i][k]) * 1e-6;
+        t.all += ms;
+        if (const auto layer = layer_in(names[k])) t.layers[*layer] += ms;
+      }
+      r.push_back(std::move(t));
+    }
+    return r;
+  }
+
+  /// The first layer among the nodes that an instruction stands for ("a + b + c").
+  [[nodiscard]] std::optional<size_t> layer_in(const std::string& nodes) const {
+    const std::string all = " + " + nodes + " + ";
+    std::optional<size_t> found;
+    size_t first = std::string::npos;
+    for (size_t i = 0; i < scheme_.layers.size(); ++i)
+      if (const size_t at = all.find(" + " + scheme_.layers[i].name + " + "); at < first) {
+        first = at;
+        found = i;
+      }
+    return found;
+  }
+
+  /// A layer that is not faster in int8 here goes back to float, and all do if no mixture is.
+  Status keep_the_faster() {
+    LATHE_CHECK(step(0.7));
+    LATHE_TRY(const Graph integers, applied(chosen_));
+    const Graph* both[] = {&g_, &integers};
+    LATHE_TRY(const std::vector<Timed> alone, timed(both));
+    std::vector<bool> fast = chosen_;
+    for (size_t i = 0; i < fast.size(); ++i)
+      fast[i] = chosen_[i] && alone[1].layers[i] < kWorthwhile * alone[0].layers[i];
+    LATHE_TRY(const Graph mixture, applied(fast));
+    const Graph* three[] = {&g_, &integers, &mixture};
+    LATHE_TRY(const std::vector<Timed> whole, timed(three));
+    times_ = whole;
+    const bool gains = whole[2].all < kWorthwhile * whole[0].all || whole[1].all < kWorthwhile * whole[0].all;
+    const std::vector<bool> best = !gains                        ? std::vector<bool>(chosen_.size(), false)
+                                   : whole[1].all < whole[2].all ? chosen_
+                                                                 : fast;
+    for (size_t i = 0; i < best.size(); ++i)
+      if (chosen_[i] && !best[i])
+        why_[i] = fmt::format("no faster: {:.3f} ms, float {:.3f} ms", alone[1].layers[i], alone[0].layers[i]);
+    if (!gains)
+      report_.warnings.push_back(
+          fmt::format("int8 is not faster on this machine ({:.2f} ms, float {:.2f} ms): every layer stays in float",
+                      std::min(whole[1].all, whole[2].all), whole[0].all));
+    chosen_ = best;
+    return {};
+  }
+
   /// Layers go back to float, those that hurt most by themselves first, until the loss is within the budget.
   Status search() {
+    if (std::ranges::none_of(chosen_, std::identity{})) return {};
     LATHE_TRY(const double all, loss_of(chosen_, search_));
     if (all <= q_.max_loss) return {};
     const std::vector<const Sample*> few(
@@ -311,8 +383,19 @@ class Quantizer {
     }
     for (size_t k = 0; k < results.size(); ++k) {
       const Layer& l = scheme_.layers[k];
-      report_.layers.push_back({l.name, l.op, chosen_[k] ? "int8" : "fp32", why_[k], layers[k].snr(),
-                                layers[k].cosine(), alone_.empty() ? 0 : alone_[k], l.flops});
+      QuantizeReport::Layer entry{.name = l.name,
+                                  .op = l.op,
+                                  .precision = chosen_[k] ? "int8" : "fp32",
+                                  .why = why_[k],
+                                  .snr_db = layers[k].snr(),
+                                  .cosine = layers[k].cosine()};
+      if (!alone_.empty()) entry.alone_snr_db = alone_[k];
+      if (!times_.empty()) {
+        entry.fp32_ms = times_[0].layers[k];
+        entry.int8_ms = times_[1].layers[k];
+      }
+      entry.flops = l.flops;
+      report_.layers.push_back(std::move(entry));
     }
     if (o_.precision == "mixed" && report_.loss > q_.max_loss)
       report_.warnings.push_back(
@@ -338,6 +421,7 @@ class Quantizer {
   std::vector<bool> chosen_;
   std::vector<std::string> why_;
   std::vector<double> alone_;
+  std::vector<Timed> times_;  ///< of float, of all in int8
   std::map<std::pair<const Sample*, size_t>, std::vector<std::vector<float>>> wanted_;
 };
 

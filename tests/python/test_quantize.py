@@ -211,6 +211,31 @@ def test_the_first_node_that_makes_nan_is_named(cli, tmp_path):
     assert 'node "root" (Sqrt) makes NaN' in done.err
 
 
+def test_one_layer_is_enough(tmp_path):
+    path = save_model(
+        tmp_path / "one.onnx",
+        [helper.make_node("MatMul", ["x", "w"], ["y"], name="only")],
+        {"x": (TensorProto.FLOAT, ["batch", 4])},
+        {"y": (TensorProto.FLOAT, ["batch", 3])},
+        {"w": np.random.default_rng(0).standard_normal((4, 3)).astype(np.float32)},
+    )
+    x = np.random.default_rng(1).standard_normal((50, 4)).astype(np.float32)
+    report = lathe.quantize(path, tmp_path / "q.onnx", calibrate=x)["quantization"]
+    assert [layer["precision"] for layer in report["layers"]] == ["int8"]
+    assert report["outputs"][0]["snr_db"] > 20
+
+
+def test_with_tuning_mixed_precision_keeps_what_is_faster(cli, network, calibration, tmp_path):
+    done = cli(
+        *("build", network, "-o", tmp_path / "m.lathe", "--precision", "mixed", "--max-loss", "50%"),
+        *("--tune", "fast", "--calibrate", calibration, "--json"),
+    )
+    assert done.code == 0, done.out
+    for layer in done.json["quantization"]["layers"]:
+        assert layer["ms"]["fp32"] > 0
+        assert (layer["precision"] == "int8") or "no faster" in layer["why"]
+
+
 def test_pictures_are_fitted_to_the_input(cli, network, tmp_path):
     Image = pytest.importorskip("PIL.Image")
     random = np.random.default_rng(2)
