@@ -245,7 +245,7 @@ def measure(c: Case, folder: Path, rounds: int, seconds: float) -> tuple[float, 
         mine = lathe.compile(str(path), threads=1)
         mine.bind(c.arrays)
         mine.run()
-    except lathe.LatheError as error:
+    except lathe.Error as error:
         return f"lathe: {str(error).splitlines()[-1].strip()}"
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
