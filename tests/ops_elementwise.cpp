@@ -138,7 +138,7 @@ TEST(Broadcast, SymbolsFollowTheRules) {
     const char* result;
   } cases[] = {
       {{n, 3}, {3}, "[n,3]"}, {{n, 1}, {n, 4}, "[n,4]"},   {{n}, {5}, "[5]"},
-      {{1}, {n}, "[n]"},      {{n + 1}, {n + 1}, "[n+1]"}, {{n}, {m}, "[max(n,m)]"},
+      {{1}, {n}, "[n]"},      {{n + 1}, {n + 1}, "[n+1]"}, {{n}, {m}, "[max(m,n)]"},
   };
   for (const auto& c : cases) {
     const auto r = ops::broadcast(c.a, c.b);
