@@ -179,7 +179,7 @@ TEST_F(EnginePlan, lies_are_found) {
       {"buffer 1: does not match its output", [](Plan& p) { p.buffers[1].index = -1; }},
       {"buffer 2: no such weight", [](Plan& p) { p.buffers[2].index = 1; }},
       {"buffer 2: exceeds its weight blob", [](Plan& p) { p.buffers[2].bytes = p.buffers[3].bytes; }},
-      {"buffer 3: unknown placement", [](Plan& p) { p.buffers[3].place = static_cast<PlanBuffer::Place>(6); }},
+      {"buffer 3: unknown placement", [](Plan& p) { p.buffers[3].place = static_cast<PlanBuffer::Place>(8); }},
       {"buffer 3: alias of a later buffer",
        [](Plan& p) {
          p.buffers[3].place = PlanBuffer::Place::kAlias;
@@ -213,6 +213,45 @@ TEST_F(EnginePlan, lies_are_found) {
   };
   for (const auto& l : lies) {
     plan = bias_engine().targets[0].plan;
+    l.lie(plan);
+    SCOPED_TRACE(l.message);
+    refused(l.message);
+  }
+}
+
+TEST_F(EnginePlan, lies_about_state_are_found) {
+  const struct {
+    const char* message;
+    void (*lie)(Plan&);
+  } lies[] = {
+      {"state 0: has no name", [](Plan& p) { p.states[0].name.clear(); }},
+      {"buffer 2: does not match its state", [](Plan& p) { p.states[0].buffer = 99; }},
+      {"buffer 2: does not match its state", [](Plan& p) { p.buffers[2].index = 1; }},
+      {"buffer 2: does not match its state", [](Plan& p) { p.states.clear(); }},
+      {"buffer 3: does not match its state", [](Plan& p) { p.states[0].next = 2; }},
+      {"state 1: does not match its buffers", [](Plan& p) { p.states.push_back(p.states[0]); }},
+      {"state 0: its buffers are not of one type", [](Plan& p) { p.buffers[3].dtype = DType::kI32; }},
+      {"state 0: its buffers are not of one type", [](Plan& p) { p.buffers[3].bytes = p.buffers[3].dims[0]; }},
+      {"state 0: its buffers are not of one type",
+       [](Plan& p) {
+         p.symbols.push_back({"n", 0, 1, 4});
+         p.exprs.push_back({SizeExpr::Kind::kSymbol, 0, kNone, kNone});
+         p.buffers[2].bytes = p.buffers[3].bytes = static_cast<ExprId>(p.exprs.size() - 1);
+       }},
+      {"state 0: no such weight", [](Plan& p) { p.states[0].initial = 1; }},
+      {"state 0: no such weight", [](Plan& p) { p.states[0].initial = -2; }},
+      {"state 0: its initial value is too small",
+       [](Plan& p) {
+         p.exprs.push_back({SizeExpr::Kind::kConstant, 17, kNone, kNone});
+         p.buffers[2].bytes = p.buffers[3].bytes = static_cast<ExprId>(p.exprs.size() - 1);
+       }},
+      {"grows a buffer that cannot grow", [](Plan& p) { p.instrs[0].grows = {0, 0, 1}; }},
+  };
+  weights = {sizeof kFirst};
+  plan = sum_engine().targets[0].plan;
+  ASSERT_TRUE(validate_plan(plan, weights, sizeof test_kernels::kCode));
+  for (const auto& l : lies) {
+    plan = sum_engine().targets[0].plan;
     l.lie(plan);
     SCOPED_TRACE(l.message);
     refused(l.message);

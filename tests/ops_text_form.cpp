@@ -40,6 +40,17 @@ TEST(TextForm, TypesOfResultsMayBeLeftOut) {
   EXPECT_NE(out.find("z: f32[2,3] = Add(x, y)"), std::string::npos) << out;
 }
 
+TEST(TextForm, StateIsPrintedWithItsFirstValue) {
+  const std::string text = R"(graph "sum"
+input x: f32[2]
+state s: f32[2] = [1, 2]
+y: f32[2] = Add(x, s)
+output y as "out"
+output y as "s/next"
+)";
+  EXPECT_EQ(round_trip(text), text);
+}
+
 TEST(TextForm, LargeConstantsBecomeAHashAndParseAsZeros) {
   Graph g;
   const ValueId c = g.add_constant("c", Tensor::zeros(DType::kF32, {100}));
@@ -73,6 +84,9 @@ TEST(TextForm, ErrorsNameTheLine) {
       {"const c: f32[3] = [1, 2]\n", "expected ','"},
       {"graph \"open", "unterminated"},
       {"const c: f32[9999999,9999999] = #0\n", "too large"},
+      {"state s: f32[2] = [1, 2]\ninput x: f32[2]\n", "inputs come before states"},
+      {"state s: f32[2] = [1, 2]\n", "more states than inputs or outputs"},
+      {"input x: f32[3]\nstate s: f32[2] = [1, 2]\noutput x\n", "is replaced by f32[3]"},
   };
   for (const Bad& c : cases) {
     const std::string message = round_trip(c.text);

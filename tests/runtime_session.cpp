@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <numeric>
 #include <thread>
 
@@ -250,6 +251,58 @@ TEST_F(RuntimeSession, jumps_make_loops_and_branches) {
     ASSERT_OK(s->bind_input(0, x.data(), std::array{rounds}));
     ASSERT_OK(s->run());
     EXPECT_EQ(output<int64_t>(*s), std::vector<int64_t>{rounds});
+  }
+}
+
+TEST_F(RuntimeSession, state_goes_from_one_run_to_the_next) {
+  const auto engine = load(sum_engine());
+  const auto s = session(engine), other = session(engine);
+  const std::vector<float> x = {10, 10, 10, 10};
+  for (const auto* one : {s.get(), other.get()})
+    ASSERT_OK(const_cast<Session*>(one)->bind_input(0, x.data(), std::array<int64_t, 1>{4}));
+  const auto held = [](const Session& of) {
+    const auto bytes = of.state(0);
+    const auto* p = reinterpret_cast<const float*>(bytes.data());
+    return std::vector<float>(p, p + bytes.size() / sizeof(float));
+  };
+  EXPECT_EQ(held(*s), (std::vector<float>{1, 2, 3, 4}));
+  for (const float round : {1.f, 2.f, 3.f}) {
+    ASSERT_OK(s->run());
+    const std::vector<float> want = {1 + 10 * round, 2 + 10 * round, 3 + 10 * round, 4 + 10 * round};
+    EXPECT_EQ(output<float>(*s), want);
+    EXPECT_EQ(held(*s), want);
+  }
+  ASSERT_OK(other->run());  // has state of its own
+  EXPECT_EQ(output<float>(*other), (std::vector<float>{11, 12, 13, 14}));
+  ASSERT_OK(s->reset());
+  EXPECT_EQ(held(*s), (std::vector<float>{1, 2, 3, 4}));
+  ASSERT_OK(s->run());
+  EXPECT_EQ(output<float>(*s), (std::vector<float>{11, 12, 13, 14}));
+  const std::vector<float> given = {0, 0, 0, 5};
+  ASSERT_OK(s->set_state(0, given.data(), 16));
+  ASSERT_OK(s->run());
+  EXPECT_EQ(output<float>(*s), (std::vector<float>{10, 10, 10, 15}));
+  expect_error(s->set_state(0, given.data(), 12), Code::kUsage, "state \"sum\" has 16 bytes, got 12");
+  expect_error(s->set_state(1, given.data(), 16), Code::kUsage, "no state 1");
+}
+
+TEST_F(RuntimeSession, a_run_that_fails_leaves_the_state_as_it_was) {
+  EngineContents c = sum_engine();
+  Plan& p = c.targets[0].plan;
+  p.kernels.push_back({"fail", test_kernels::fault});
+  PlanInstr i = p.instrs[0];
+  i.kernel = 2;
+  i.buffers = {};
+  i.node = "late";
+  p.exprs.push_back({SizeExpr::Kind::kConstant, LATHE_FAULT_VALUE, kNone, kNone});
+  i.scalars = {static_cast<ExprId>(p.exprs.size() - 1)};
+  p.instrs.push_back(i);
+  const auto s = session(load(c));
+  const std::vector<float> x = {10, 10, 10, 10};
+  ASSERT_OK(s->bind_input(0, x.data(), std::array<int64_t, 1>{4}));
+  for (int round = 0; round < 3; ++round) {
+    expect_error(s->run(), Code::kFailed, "late");
+    EXPECT_EQ(std::memcmp(s->state(0).data(), kFirst.data(), sizeof kFirst), 0);
   }
 }
 

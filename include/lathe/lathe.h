@@ -110,7 +110,8 @@ LATHE_API lathe_status lathe_engine_open_memory(const void* data, size_t bytes, 
  */
 LATHE_API void lathe_engine_close(lathe_engine** engine);
 
-typedef enum lathe_port_kind { LATHE_INPUT = 0, LATHE_OUTPUT = 1 } lathe_port_kind;
+/* LATHE_STATE: what a model remembers from one run to the next. */
+typedef enum lathe_port_kind { LATHE_INPUT = 0, LATHE_OUTPUT = 1, LATHE_STATE = 2 } lathe_port_kind;
 
 typedef struct lathe_port_info {
   size_t size;
@@ -125,7 +126,7 @@ typedef struct lathe_port_info {
 LATHE_API size_t lathe_engine_port_count(const lathe_engine* engine, lathe_port_kind kind);
 LATHE_API lathe_status lathe_engine_port(const lathe_engine* engine, lathe_port_kind kind, size_t index,
                                          lathe_port_info* info);
-/* Index of the input or output called `name`. LATHE_USAGE, with the names there are, if there is none. */
+/* Index of the input, output or state called `name`. LATHE_USAGE, with the names there are, if there is none. */
 LATHE_API lathe_status lathe_engine_find_port(const lathe_engine* engine, lathe_port_kind kind, const char* name,
                                               size_t* index);
 
@@ -176,7 +177,9 @@ typedef enum lathe_place {
   LATHE_PLACE_WEIGHT = 2,
   LATHE_PLACE_ARENA = 3,
   LATHE_PLACE_DYNAMIC = 4,
-  LATHE_PLACE_ALIAS = 5
+  LATHE_PLACE_ALIAS = 5,
+  LATHE_PLACE_STATE = 6,     /* what the last run left */
+  LATHE_PLACE_NEXT_STATE = 7 /* what this run leaves */
 } lathe_place;
 
 typedef struct lathe_buffer_info {
@@ -240,6 +243,17 @@ typedef struct lathe_tensor {
 /* An output after a run: where it is (the memory bound to it or the session's own) and its shape, valid until the next
  * bind, run or close. After lathe_session_prepare, the shape alone counts; LATHE_USAGE if it depends on data. */
 LATHE_API lathe_status lathe_session_output(lathe_session* session, size_t index, lathe_tensor* tensor);
+
+/* ---- State ------------------------------------------------------------------------------------------------------
+ * Some models remember: what one run leaves is what the next begins with. Every session has state of its own; a run
+ * that fails leaves it as it was. */
+
+/* State goes back to what it was before the first run. */
+LATHE_API lathe_status lathe_session_reset(lathe_session* session);
+/* What state `index` (of LATHE_STATE) holds now; valid until the next run, reset, set_state or close. */
+LATHE_API lathe_status lathe_session_state(const lathe_session* session, size_t index, lathe_tensor* tensor);
+/* Copies `data` to state `index`: exactly as many bytes as lathe_session_state says. */
+LATHE_API lathe_status lathe_session_set_state(lathe_session* session, size_t index, const void* data, size_t bytes);
 
 /* Takes effect with the next run; 0: all CPUs. */
 LATHE_API lathe_status lathe_session_set_threads(lathe_session* session, int threads);

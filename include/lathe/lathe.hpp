@@ -99,6 +99,8 @@ class Engine {
 
   [[nodiscard]] std::vector<Port> inputs() const { return ports(LATHE_INPUT); }
   [[nodiscard]] std::vector<Port> outputs() const { return ports(LATHE_OUTPUT); }
+  /// What the model remembers from one run to the next.
+  [[nodiscard]] std::vector<Port> states() const { return ports(LATHE_STATE); }
   [[nodiscard]] std::string_view target() const { return lathe_engine_target_name(get(), lathe_engine_target(get())); }
   [[nodiscard]] std::string_view identity() const { return lathe_engine_identity(get()); }
   /// For what this header does not cover.
@@ -163,6 +165,7 @@ class Session {
     Session session(s);
     session.inputs_ = own(engine.inputs());
     session.outputs_ = own(engine.outputs());
+    session.states_ = own(engine.states());
     return session;
   }
 
@@ -204,6 +207,24 @@ class Session {
 
   Status run() { return detail::check(lathe_session_run(get())); }
 
+  /// State goes back to what it was before the first run.
+  Status reset() { return detail::check(lathe_session_reset(get())); }
+  /// What a state holds now; lives until the next run, reset or set_state.
+  Result<Tensor> state(std::string_view name) {
+    const size_t index = find(states_, name);
+    if (index == kNotFound) return std::unexpected(Error{LATHE_USAGE, "no state \"" + std::string(name) + "\""});
+    lathe_tensor t = LATHE_TENSOR_INIT;
+    if (const lathe_status s = lathe_session_state(get(), index, &t); s != LATHE_OK)
+      return std::unexpected(detail::last_error(s));
+    return Tensor{{static_cast<const std::byte*>(t.data), t.bytes}, t.dtype, {t.dims, t.rank}};
+  }
+  /// `data` is copied: exactly as many bytes as state() has.
+  Status set_state(std::string_view name, std::span<const std::byte> data) {
+    const size_t index = find(states_, name);
+    if (index == kNotFound) return detail::usage("no state \"" + std::string(name) + "\"");
+    return detail::check(lathe_session_set_state(get(), index, data.data(), data.size()));
+  }
+
   Result<Tensor> output(size_t index) {
     lathe_tensor t = LATHE_TENSOR_INIT;
     if (const lathe_status s = lathe_session_output(get(), index, &t); s != LATHE_OK)
@@ -238,7 +259,7 @@ class Session {
   }
 
   std::unique_ptr<lathe_session, detail::Close> session_;
-  std::vector<Named> inputs_, outputs_;
+  std::vector<Named> inputs_, outputs_, states_;
 };
 
 }  // namespace lathe::inline api_v0

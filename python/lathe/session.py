@@ -111,6 +111,8 @@ class Model:
 
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
+    states: tuple[Port, ...]
+    """What the model remembers from one call to the next; empty for most."""
 
     def __init__(self, engine: _lathe.Engine, threads: int = 0) -> None:
         self._engine = engine
@@ -122,6 +124,7 @@ class Model:
         self._results: list[tuple[int, ...] | None] = []
         self.inputs = tuple(map(_port, engine.inputs()))
         self.outputs = tuple(map(_port, engine.outputs()))
+        self.states = tuple(map(_port, engine.states()))
         self._input_index = {port.name: i for i, port in enumerate(self.inputs)}
         for port in self.inputs + self.outputs:
             if port.dtype == "str":
@@ -200,8 +203,34 @@ class Model:
         with self._lock:
             return bound.run()
 
+    def reset(self) -> None:
+        """State goes back to what it was before the first call: of calls, and of `run`, which has its own."""
+        with self._lock:
+            self._session.reset()
+            if self._bound is not None:
+                self._bound._session.reset()
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Copies of what the model remembers from its last call, by name."""
+        with self._lock:
+            return {p.name: _from_engine(p, *self._session.state(i)) for i, p in enumerate(self.states)}
+
+    def set_state(self, values: Mapping[str, np.ndarray]) -> None:
+        """The next call begins with these; states that are not named stay as they are. Raises UsageError."""
+        index = {port.name: i for i, port in enumerate(self.states)}
+        for name in values:
+            if name not in index:
+                raise UsageError(f'the model has no state "{name}"{_near(name, index)}; it has{_list(self.states)}')
+        with self._lock:
+            for name, value in values.items():
+                port = self.states[index[name]]
+                array = _as_array(port, value)
+                if array.shape != port.shape:
+                    raise UsageError(f'state "{name}" has shape {list(port.shape)}, got {list(array.shape)}')
+                self._session.set_state(index[name], _to_engine(port, array))
+
     def clone(self, threads: int | None = None) -> Model:
-        """Another Model of the same engine, for calls at the same time."""
+        """Another Model of the same engine, for calls at the same time; its state is that before the first call."""
         return Model(self._engine, self._threads if threads is None else threads)
 
     @property

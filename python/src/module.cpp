@@ -219,6 +219,23 @@ class Session {
     return py::make_tuple(shape_of(tensor), copy);
   }
 
+  void reset() { check(lathe_session_reset(session_)); }
+
+  /// (shape, bytearray): a copy of a state.
+  py::tuple state(size_t index) {
+    lathe_tensor tensor = LATHE_TENSOR_INIT;
+    check(lathe_session_state(session_, index, &tensor));
+    auto copy = py::reinterpret_steal<py::object>(
+        PyByteArray_FromStringAndSize(static_cast<const char*>(tensor.data), static_cast<Py_ssize_t>(tensor.bytes)));
+    if (!copy) throw py::error_already_set();
+    return py::make_tuple(shape_of(tensor), copy);
+  }
+
+  void set_state(size_t index, const py::object& array) {
+    const Buffer buffer(array, PyBUF_C_CONTIGUOUS);
+    check(lathe_session_set_state(session_, index, buffer.data(), buffer.bytes()));
+  }
+
   /// Nanoseconds of each instruction, summed over `runs` runs.
   std::vector<int64_t> profile(int runs) {
     std::vector<int64_t> sums(instructions_);
@@ -262,6 +279,7 @@ PYBIND11_MODULE(_lathe, m) {
            py::arg("inspect_only") = false, py::arg("target") = "")
       .def("inputs", [](const Engine& e) { return e.ports(LATHE_INPUT); })
       .def("outputs", [](const Engine& e) { return e.ports(LATHE_OUTPUT); })
+      .def("states", [](const Engine& e) { return e.ports(LATHE_STATE); })
       .def("provenance", &Engine::provenance)
       .def("targets", &Engine::targets)
       .def("instructions", &Engine::instructions)
@@ -277,6 +295,9 @@ PYBIND11_MODULE(_lathe, m) {
       .def("prepare", &Session::prepare)
       .def("run", &Session::run)
       .def("output", &Session::output)
+      .def("reset", &Session::reset)
+      .def("state", &Session::state)
+      .def("set_state", &Session::set_state)
       .def("profile", &Session::profile)
       .def("arena_bytes", &Session::arena_bytes);
 }

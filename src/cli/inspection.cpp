@@ -117,7 +117,7 @@ std::string escape(std::string_view text) {
 
 std::string buffer_text(const Plan& plan, BufferId id) {
   if (id == kNone) return "-";
-  static constexpr std::string_view kPlaces[] = {"in", "out", "w", "a", "d", "view"};
+  static constexpr std::string_view kPlaces[] = {"in", "out", "w", "a", "d", "view", "state", "next"};
   const PlanBuffer& b = plan.buffers[static_cast<size_t>(id)];
   return fmt::format("{}{}:{}{}", kPlaces[static_cast<size_t>(b.place)], id, dtype_name(b.dtype),
                      size_format(plan, b.dims));
@@ -138,6 +138,7 @@ Result<Json> inspect_engine(const std::string& path) {
               {"provenance", provenance},
               {"inputs", Json::array()},
               {"outputs", Json::array()},
+              {"states", Json::array()},
               {"symbols", Json::array()},
               {"targets", Json::array()}};
   for (size_t i = 0; i < head.targets.size(); ++i) {
@@ -145,6 +146,7 @@ Result<Json> inspect_engine(const std::string& path) {
     if (i == 0) {
       for (const PlanPort& p : plan.inputs) out["inputs"].push_back(port_json(plan, p));
       for (const PlanPort& p : plan.outputs) out["outputs"].push_back(port_json(plan, p));
+      for (const PlanState& s : plan.states) out["states"].push_back(port_json(plan, {s.name, s.buffer}));
       for (const PlanSymbol& s : plan.symbols)
         out["symbols"].push_back(
             {{"name", s.name}, {"min", s.min}, {"opt", s.opt}, {"max", s.max == INT64_MAX ? Json() : Json(s.max)}});
@@ -159,6 +161,7 @@ std::string inspection_text(const Json& in) {
       fmt::format("{}: {} ({} of weights), {}\n", as_string(in["engine"]), human_bytes(in["file_bytes"].get<double>()),
                   human_bytes(in["weight_bytes"].get<double>()), in["signed"].get<bool>() ? "signed" : "not signed");
   out += "inputs\n" + ports_text(in["inputs"]) + "outputs\n" + ports_text(in["outputs"]);
+  if (!in["states"].empty()) out += "state, kept from one run to the next\n" + ports_text(in["states"]);
   for (const Json& s : in["symbols"])
     out += fmt::format("  symbol {}: {} to {}, optimised for {}\n", as_string(s["name"]), s["min"].dump(),
                        s["max"].is_null() ? "any" : s["max"].dump(), s["opt"].dump());
@@ -188,6 +191,8 @@ std::string inspection_html(const Json& in, const std::string& title) {
                      in["signed"].get<bool>() ? "signed" : "not signed", as_string(in["identity"]));
   out += "<h2>Inputs and outputs</h2><pre>" + escape(ports_text(in["inputs"])) + "→\n" +
          escape(ports_text(in["outputs"])) + "</pre>";
+  if (!in["states"].empty())
+    out += "<h2>State, kept from one run to the next</h2><pre>" + escape(ports_text(in["states"])) + "</pre>";
   if (!in["provenance"].empty()) {
     out += "<h2>Provenance</h2><table>";
     for (const auto& [key, value] : in["provenance"].items())

@@ -8,7 +8,9 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <ranges>
 #include <set>
+#include <tuple>
 
 #include "base/arena_planner.h"
 #include "codegen/lower/lower.h"
@@ -150,8 +152,19 @@ Lowering::Lowering(const Graph& g, const Target& t, const LoweringOptions& o, We
   for (const ValueId v : graph.inputs)
     for (const Dim& d : shape(v)) d.collect_symbols(impl_->input_symbols);
   for (const auto& s : impl_->input_symbols) impl_->symbol(s, graph);
-  for (size_t i = 0; i < graph.inputs.size(); ++i)
-    impl_->plan.inputs.push_back({value(graph.inputs[i]).name, buffer(graph.inputs[i])});
+  for (size_t i = 0; i < graph.inputs.size(); ++i) {
+    const BufferId b = buffer(graph.inputs[i]);
+    const std::string& port = value(graph.inputs[i]).name;
+    if (i < graph.inputs.size() - graph.states.size()) {
+      impl_->plan.inputs.push_back({port, b});
+      continue;
+    }
+    const Tensor& first = graph.states[impl_->plan.states.size()];
+    const auto bytes = first.bytes();
+    const bool zeros = std::ranges::all_of(bytes, [](std::byte x) { return x == std::byte{0}; });
+    impl_->plan.states.push_back(
+        {port, b, kNone, zeros ? kNone : weights.add_view(bytes, std::make_shared<Tensor>(first))});
+  }
 }
 
 Lowering::Lowering(Lowering& around, const Graph& g)
@@ -168,6 +181,13 @@ Dim byte_count(DType t, const Shape& s) {
   return bits % 8 == 0 ? n * Dim(bits / 8) : ceil_div(n * Dim(bits), 8);
 }
 }  // namespace
+
+/// The last of the graph's `count` inputs or outputs are state.
+std::pair<PlanBuffer::Place, int32_t> Lowering::port_place(size_t i, size_t count, PlanBuffer::Place own,
+                                                           PlanBuffer::Place state) const {
+  const size_t owns = count - graph.states.size();
+  return i < owns ? std::pair(own, static_cast<int32_t>(i)) : std::pair(state, static_cast<int32_t>(i - owns));
+}
 
 BufferId Lowering::buffer(ValueId v) {
   if (v == kNoId) return kNone;
@@ -191,15 +211,15 @@ BufferId Lowering::buffer(ValueId v) {
     const auto input = std::find(graph.inputs.begin(), graph.inputs.end(), v);
     const auto output = std::find(graph.outputs.begin(), graph.outputs.end(), v);
     if (scope_->outermost && input != graph.inputs.end()) {
-      b.place = PlanBuffer::Place::kInput;
-      b.index = static_cast<int32_t>(input - graph.inputs.begin());
+      std::tie(b.place, b.index) = port_place(static_cast<size_t>(input - graph.inputs.begin()), graph.inputs.size(),
+                                              PlanBuffer::Place::kInput, PlanBuffer::Place::kState);
     } else if (x.constant) {
       b.place = PlanBuffer::Place::kWeight;
       b.index = impl_->weights->add_view(x.constant->bytes(), std::make_shared<Tensor>(*x.constant));
       impl_->weight_buffers.try_emplace(b.index, static_cast<BufferId>(impl_->plan.buffers.size()));
     } else if (scope_->outermost && output != graph.outputs.end()) {
-      b.place = PlanBuffer::Place::kOutput;
-      b.index = static_cast<int32_t>(output - graph.outputs.begin());
+      std::tie(b.place, b.index) = port_place(static_cast<size_t>(output - graph.outputs.begin()), graph.outputs.size(),
+                                              PlanBuffer::Place::kOutput, PlanBuffer::Place::kNextState);
     } else if (!impl_->known_when_bound(b.bytes)) {
       b.place = PlanBuffer::Place::kDynamic;
     }
@@ -473,34 +493,44 @@ Status Lowering::lower_all() {
 
 Result<Plan> Lowering::finish(std::vector<Kernel>& kernels) {
   Plan& plan = impl_->plan;
-  // Outputs: their own memory where one instruction writes all of it, else a copy.
+  // Outputs and what states become: their own memory where one instruction writes all of it, else a copy.
   for (size_t i = 0; i < graph.outputs.size(); ++i) {
+    const auto [place, index] =
+        port_place(i, graph.outputs.size(), PlanBuffer::Place::kOutput, PlanBuffer::Place::kNextState);
+    const auto is_port = [&, place = place, index = index](const std::string& name, BufferId b) {
+      if (place == PlanBuffer::Place::kOutput)
+        plan.outputs.push_back({name, b});
+      else
+        plan.states[static_cast<size_t>(index)].next = b;
+    };
     const ValueId v = graph.outputs[i];
     const std::string& port = i < graph.output_names.size() ? graph.output_names[i] : value(v).name;
     const BufferId have = buffer(v);
     const BufferId top = impl_->root(have);
     PlanBuffer& r = plan.buffers[static_cast<size_t>(top)];
-    const bool own = have == top && r.place == PlanBuffer::Place::kOutput && r.index == static_cast<int32_t>(i);
+    const bool own = have == top && r.place == place && r.index == index;
     const bool whole = r.bytes == plan.buffers[static_cast<size_t>(have)].bytes;
-    if (!own && whole && (r.place == PlanBuffer::Place::kArena || r.place == PlanBuffer::Place::kDynamic)) {
+    const bool takes = r.place == PlanBuffer::Place::kArena ||
+                       (r.place == PlanBuffer::Place::kDynamic && place == PlanBuffer::Place::kOutput);
+    if (!own && whole && takes) {
       // A view of a whole intermediate (a final Reshape): the intermediate itself becomes the output's memory.
-      r.place = PlanBuffer::Place::kOutput;
-      r.index = static_cast<int32_t>(i);
+      r.place = place;
+      r.index = index;
       r.dims = plan.buffers[static_cast<size_t>(have)].dims;
       r.dtype = plan.buffers[static_cast<size_t>(have)].dtype;
-      plan.outputs.push_back({port, top});
+      is_port(port, top);
     } else if (own) {
-      plan.outputs.push_back({port, top});
+      is_port(port, top);
     } else {
       PlanBuffer b = plan.buffers[static_cast<size_t>(have)];
-      b.place = PlanBuffer::Place::kOutput;
-      b.index = static_cast<int32_t>(i);
+      b.place = place;
+      b.index = index;
       b.offset = kNone;
       b.align = 64;
       b.name = port;
       const Dim bytes = byte_count(value(v).dtype, shape(v));
       const BufferId copy = impl_->add_buffer(std::move(b), typical(bytes));
-      plan.outputs.push_back({port, copy});
+      is_port(port, copy);
       const auto scalars = symbolic({bytes});
       Call c;
       c.kernel = kernel("copy", scalars, [&](Emitter& e) {

@@ -137,6 +137,8 @@ class Lowering {
  private:
   struct Impl;
   struct Scope;
+  [[nodiscard]] std::pair<PlanBuffer::Place, int32_t> port_place(size_t i, size_t count, PlanBuffer::Place own,
+                                                                 PlanBuffer::Place state) const;
   std::shared_ptr<Impl> impl_;
   std::shared_ptr<Scope> scope_;
 };

@@ -429,6 +429,10 @@ class Quantizer {
 
 lathe::Result<QuantizeReport> quantize_graph(Graph& graph, const BuildOptions& options, Math math,
                                              const std::function<bool(double)>& progress) {
+  if (!graph.states.empty())
+    return fail(Code::kUnsupported, "the model keeps state from one run to the next (\"" +
+                                        graph.value(graph.inputs[graph.inputs.size() - graph.states.size()]).name +
+                                        "\"), which cannot be calibrated yet; build it without quantizing");
   return Quantizer(graph, options, math, progress).run();
 }
 

@@ -174,9 +174,13 @@ template <class A, Is<PlanPort> T>
 void describe(A& a, T& v) {
   a(v.name, v.buffer);
 }
+template <class A, Is<PlanState> T>
+void describe(A& a, T& v) {
+  a(v.name, v.buffer, v.next, v.initial);
+}
 template <class A, Is<Plan> T>
 void describe(A& a, T& v) {
-  a(v.exprs, v.symbols, v.buffers, v.kernels, v.instrs, v.inputs, v.outputs, v.arena_bytes);
+  a(v.exprs, v.symbols, v.buffers, v.kernels, v.instrs, v.inputs, v.outputs, v.states, v.arena_bytes);
 }
 template <class A, Is<TargetMeta> T>
 void describe(A& a, T& v) {

@@ -11,7 +11,7 @@ namespace lathe::layout {
 
 /// A high bit, a line end of each kind and a DOS end-of-file, as in PNG: damage by text-mode transfers shows here.
 inline constexpr std::array<uint8_t, 8> kMagic = {0x89, 'L', 'T', 'H', '\r', '\n', 0x1a, '\n'};
-inline constexpr uint16_t kMajor = 1, kMinor = 0;
+inline constexpr uint16_t kMajor = 2, kMinor = 0;
 
 inline constexpr size_t kPrefixSize = 64, kEntrySize = 64;
 inline constexpr size_t kAtMajor = 8, kAtMinor = 10, kAtHeaderSize = 12, kAtFileSize = 16, kAtHeadSize = 24,

@@ -36,14 +36,16 @@ struct PlanSymbol {
 
 struct PlanBuffer {
   enum class Place : uint8_t {
-    kInput,    ///< `index`: which model input; the caller's memory
-    kOutput,   ///< `index`: which model output; the caller's memory, or the session's own
-    kWeight,   ///< `index`: blob of the engine's weight table; read-only, mapped
-    kArena,    ///< `offset`: bytes from the arena's start, or kNone: placed by lifetime when shapes are bound (or
-               ///< allocated outside the arena, if `bytes` depends on a symbol that an instruction defines)
-    kDynamic,  ///< size known only when its producer runs; memory outside the arena, kept and reused. Allocated by the
-               ///< kernel that `grows` it, or by the runtime as soon as `bytes` is known
-    kAlias     ///< `index`: another buffer with a smaller id; `offset`: bytes into it
+    kInput,     ///< `index`: which model input; the caller's memory
+    kOutput,    ///< `index`: which model output; the caller's memory, or the session's own
+    kWeight,    ///< `index`: blob of the engine's weight table; read-only, mapped
+    kArena,     ///< `offset`: bytes from the arena's start, or kNone: placed by lifetime when shapes are bound (or
+                ///< allocated outside the arena, if `bytes` depends on a symbol that an instruction defines)
+    kDynamic,   ///< size known only when its producer runs; memory outside the arena, kept and reused. Allocated by the
+                ///< kernel that `grows` it, or by the runtime as soon as `bytes` is known
+    kAlias,     ///< `index`: another buffer with a smaller id; `offset`: bytes into it
+    kState,     ///< `index`: which state; what the last run left, only read by this one
+    kNextState  ///< `index`: which state; what the next run will read
   };
   Place place = Place::kArena;
   DType dtype = DType::kF32;
@@ -88,6 +90,15 @@ struct PlanPort {
   BufferId buffer = kNone;  ///< dtype and dims are the buffer's
 };
 
+/// What a session remembers from one run to the next. The two buffers change places after a run that succeeded; one
+/// that failed leaves the state as it was.
+struct PlanState {
+  std::string name;
+  BufferId buffer = kNone;  ///< of place kState; dtype and dims are its own
+  BufferId next = kNone;    ///< of place kNextState, as large
+  int32_t initial = kNone;  ///< blob of the weight table with its first value; kNone: zeros
+};
+
 struct Plan {
   std::vector<SizeExpr> exprs;
   std::vector<PlanSymbol> symbols;
@@ -95,6 +106,7 @@ struct Plan {
   std::vector<PlanKernel> kernels;
   std::vector<PlanInstr> instrs;
   std::vector<PlanPort> inputs, outputs;
+  std::vector<PlanState> states;
   int64_t arena_bytes = kNone;  ///< known when every arena buffer has an offset; else kNone
 };
 

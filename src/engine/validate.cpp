@@ -30,6 +30,7 @@ class Validator {
     for (size_t i = 0; i < plan_.instrs.size(); ++i) LATHE_CHECK(instr(i));
     for (size_t i = 0; i < plan_.inputs.size(); ++i) LATHE_CHECK(port(plan_.inputs[i], i, Place::kInput, "input"));
     for (size_t i = 0; i < plan_.outputs.size(); ++i) LATHE_CHECK(port(plan_.outputs[i], i, Place::kOutput, "output"));
+    for (size_t i = 0; i < plan_.states.size(); ++i) LATHE_CHECK(state(i));
     if (plan_.arena_bytes < kNone || plan_.arena_bytes > kLimit) return bad("arena", 0, "its size is out of range");
     return {};
   }
@@ -132,8 +133,41 @@ class Validator {
           return bad("buffer", i, "exceeds the buffer it is part of");
         return {};
       }
+      case Place::kState:
+        return part_of_state(i, &PlanState::buffer);
+      case Place::kNextState:
+        return part_of_state(i, &PlanState::next);
     }
     return bad("buffer", i, "unknown placement");
+  }
+
+  Status part_of_state(size_t i, BufferId PlanState::* field) const {
+    const PlanBuffer& b = plan_.buffers[i];
+    if (!in(b.index, plan_.states) || plan_.states[static_cast<size_t>(b.index)].*field != static_cast<BufferId>(i))
+      return bad("buffer", i, "does not match its state");
+    return {};
+  }
+
+  Status state(size_t i) const {
+    const PlanState& s = plan_.states[i];
+    if (s.name.empty()) return bad("state", i, "has no name");
+    if (!in(s.buffer, plan_.buffers) || !in(s.next, plan_.buffers)) return bad("state", i, "no such buffer");
+    const PlanBuffer &now = plan_.buffers[static_cast<size_t>(s.buffer)],
+                     &next = plan_.buffers[static_cast<size_t>(s.next)];
+    if (now.place != Place::kState || next.place != Place::kNextState || now.index != static_cast<int32_t>(i) ||
+        next.index != static_cast<int32_t>(i))
+      return bad("state", i, "does not match its buffers");
+    const auto bytes = constant(now.bytes), next_bytes = constant(next.bytes);
+    if (!bytes || bytes != next_bytes || now.dtype != next.dtype)
+      return bad("state", i, "its buffers are not of one type and constant size");
+    for (const ExprId d : now.dims)
+      if (!constant(d)) return bad("state", i, "its shape is not constant");
+    if (dtype_bits(now.dtype) == 0) return bad("state", i, "strings cannot be state");
+    if (s.initial == kNone) return {};
+    if (s.initial < 0 || static_cast<size_t>(s.initial) >= weights_.size()) return bad("state", i, "no such weight");
+    if (static_cast<uint64_t>(*bytes) > weights_[static_cast<size_t>(s.initial)])
+      return bad("state", i, "its initial value is too small");
+    return {};
   }
 
   Status kernel(size_t i) const {

@@ -104,6 +104,9 @@ class Graph {
 
   std::vector<ValueId> inputs, outputs;
   std::vector<std::string> output_names;  ///< the model's names of the outputs, whatever values are called inside
+  /// What the model remembers from one run to the next: the last inputs hold it, and the last outputs, one for each,
+  /// take its place after a run. These are the values before the first. Never in a graph that a node holds.
+  std::vector<Tensor> states;
   std::map<std::string, SymbolRange> symbols;
   std::string name;
 

@@ -239,6 +239,7 @@ class Parser {
     }
     if (in_.take_word("symbol")) return symbol();
     if (in_.take_word("input")) return input();
+    if (in_.take_word("state")) return state();
     if (in_.take_word("const")) return constant();
     if (in_.take_word("output")) return output();
     return node();
@@ -290,14 +291,31 @@ class Parser {
   }
 
   Status input() {
+    if (!graph_->states.empty()) return in_.error("inputs come before states");
     LATHE_TRY(Declared d, declared(true));
     const ValueId v = graph_->add_input(d.name, *d.dtype, d.shape);
     values_[d.name] = v;
     return {};
   }
 
+  Status state() {
+    if (depth_ > 0) return in_.error("a graph that a node holds has no state");
+    LATHE_TRY(const Declared d, declared(true));
+    LATHE_TRY(Tensor initial, literal(d));
+    values_[d.name] = graph_->add_input(d.name, *d.dtype, d.shape);
+    graph_->states.push_back(std::move(initial));
+    return {};
+  }
+
   Status constant() {
     LATHE_TRY(const Declared d, declared(true));
+    LATHE_TRY(Tensor t, literal(d));
+    values_[d.name] = graph_->add_constant(d.name, std::move(t));
+    return {};
+  }
+
+  // "= [elements]", or a hash, for which there are zeros.
+  Result<Tensor> literal(const Declared& d) {
     LATHE_CHECK(in_.expect('='));
     const auto dims = static_dims(d.shape);
     if (!dims) return in_.error("constant \"" + d.name + "\" has a symbolic shape");
@@ -308,11 +326,9 @@ class Parser {
     }
     if (in_.peek() == '#') {
       in_.word();
-      values_[d.name] = graph_->add_constant(
-          d.name, *d.dtype == DType::kString
-                      ? Tensor::of_strings(*dims, std::vector<std::string>(static_cast<size_t>(count)))
-                      : Tensor::zeros(*d.dtype, *dims));
-      return {};
+      return *d.dtype == DType::kString
+                 ? Tensor::of_strings(*dims, std::vector<std::string>(static_cast<size_t>(count)))
+                 : Tensor::zeros(*d.dtype, *dims);
     }
     if (count > text::kMaxPrinted) return in_.error("constant \"" + d.name + "\" has too many elements to be listed");
     LATHE_CHECK(in_.expect('['));
@@ -331,8 +347,8 @@ class Parser {
       }
     }
     if (*d.dtype == DType::kString) t = Tensor::of_strings(*dims, std::move(strings));
-    values_[d.name] = graph_->add_constant(d.name, std::move(t));
-    return in_.expect(']');
+    LATHE_CHECK(in_.expect(']'));
+    return t;
   }
 
   Status output() {

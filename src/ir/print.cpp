@@ -73,7 +73,10 @@ std::string print(const Graph& graph) {
     if (used.contains(name))
       s += "symbol " + text::name_text(name) + " = " + std::to_string(range.min) + " " + std::to_string(range.opt) +
            " " + std::to_string(range.max) + "\n";
-  for (const ValueId v : graph.inputs) s += "input " + typed(graph.value(v)) + "\n";
+  const size_t own = graph.inputs.size() - graph.states.size();
+  for (size_t i = 0; i < own; ++i) s += "input " + typed(graph.value(graph.inputs[i])) + "\n";
+  for (size_t i = 0; i < graph.states.size(); ++i)
+    s += "state " + typed(graph.value(graph.inputs[own + i])) + " = " + constant_text(graph.states[i]) + "\n";
   for (size_t i = 0; i < graph.value_count(); ++i) {
     const Value& v = graph.value(static_cast<ValueId>(i));
     if (!v.constant || (v.users.empty() && !graph.is_output(static_cast<ValueId>(i)))) continue;

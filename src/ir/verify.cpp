@@ -76,6 +76,21 @@ Status check_epilogue(const Graph& g, NodeId id) {
   return {};
 }
 
+Status check_states(const Graph& g) {
+  const size_t count = g.states.size();
+  if (count > g.inputs.size() || count > g.outputs.size())
+    return broken("there are more states than inputs or outputs");
+  for (size_t i = 0; i < count; ++i) {
+    const Value &now = g.value(g.inputs[g.inputs.size() - count + i]),
+                &next = g.value(g.outputs[g.outputs.size() - count + i]);
+    const Shape shape = to_shape(g.states[i].dims());
+    if (now.dtype != g.states[i].dtype() || next.dtype != now.dtype || now.shape != shape || next.shape != shape)
+      return broken("state \"" + now.name + "\" is " + type_text(now.dtype, now.shape) + " with the initial value " +
+                    type_text(g.states[i].dtype(), shape) + " and is replaced by " + type_text(next.dtype, next.shape));
+  }
+  return {};
+}
+
 Status check_node(const Graph& g, NodeId id) {
   const Node& n = g.node(id);
   if (n.anchor_inputs < 0 || static_cast<size_t>(n.anchor_inputs) > n.inputs.size())
@@ -94,6 +109,7 @@ Status check_node(const Graph& g, NodeId id) {
 
   for (const SubGraph& s : n.op->subgraphs()) {
     if (!s.graph) return broken(node_text(g, id) + " lacks one of its graphs");
+    if (!s.graph->states.empty()) return broken(node_text(g, id) + " holds a graph with state");
     if (const Status inner = verify(*s.graph); !inner)
       return broken(node_text(g, id) + " holds a broken graph: " + inner.error().message);
   }
@@ -128,6 +144,7 @@ Status verify(const Graph& g) {
   }
   for (const ValueId v : g.outputs)
     if (v < 0 || static_cast<size_t>(v) >= g.value_count()) return broken("an output of the graph is out of range");
+  LATHE_CHECK(check_states(g));
   size_t alive = 0;
   for (size_t i = 0; i < g.node_count(); ++i) {
     if (!g.node(static_cast<NodeId>(i)).alive()) continue;

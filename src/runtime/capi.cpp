@@ -16,6 +16,8 @@ using namespace lathe;
 static_assert(LATHE_F32 == int(DType::kF32) && LATHE_I2 == int(DType::kI2) && LATHE_BF16 == int(DType::kBF16));
 static_assert(LATHE_USAGE == int(Code::kUsage) && LATHE_NO_TARGET == int(Code::kNoTarget) &&
               LATHE_INTERRUPTED == int(Code::kInterrupted));
+static_assert(LATHE_PLACE_NEXT_STATE == int(PlanBuffer::Place::kNextState) &&
+              LATHE_PLACE_STATE == int(PlanBuffer::Place::kState));
 static_assert(LATHE_PLACE_ALIAS == int(PlanBuffer::Place::kAlias) &&
               LATHE_PLACE_WEIGHT == int(PlanBuffer::Place::kWeight));
 static_assert(LATHE_JUMP_IF_FALSE == int(PlanInstr::Kind::kJumpIfFalse) && LATHE_JUMP == int(PlanInstr::Kind::kJump));
@@ -76,16 +78,21 @@ int64_t constant_or_none(const Plan& plan, ExprId id) {
 
 struct lathe_engine {
   Engine::Ref engine;
-  std::vector<PortText> inputs, outputs;
+  struct Ports {
+    std::vector<PlanPort> all;
+    std::vector<PortText> texts;
+  };
+  Ports inputs, outputs, states;
   std::string identity, signer;
 
-  [[nodiscard]] const std::vector<PlanPort>& ports(lathe_port_kind kind) const {
-    return kind == LATHE_INPUT ? engine->plan().inputs : engine->plan().outputs;
+  [[nodiscard]] const Ports& ports(lathe_port_kind kind) const {
+    return kind == LATHE_INPUT ? inputs : kind == LATHE_STATE ? states : outputs;
   }
 };
 
 struct lathe_session {
   std::unique_ptr<Session> session;
+  std::vector<std::pair<lathe_dtype, std::vector<int64_t>>> states;
 };
 
 namespace {
@@ -107,8 +114,11 @@ lathe_status opened(Result<Engine::Ref> engine, lathe_engine** out) {
   if (!engine) return failed(std::move(engine).error());
   const Plan& plan = (*engine)->plan();
   const EngineHead& head = (*engine)->head();
-  *out = new lathe_engine{*engine, port_texts(plan, plan.inputs), port_texts(plan, plan.outputs), to_hex(head.identity),
-                          head.is_signed ? to_hex(head.signer) : ""};
+  std::vector<PlanPort> states;
+  for (const PlanState& s : plan.states) states.push_back({s.name, s.buffer});
+  const auto ports = [&](const std::vector<PlanPort>& all) { return lathe_engine::Ports{all, port_texts(plan, all)}; };
+  *out = new lathe_engine{*engine,       ports(plan.inputs),    ports(plan.outputs),
+                          ports(states), to_hex(head.identity), head.is_signed ? to_hex(head.signer) : ""};
   return LATHE_OK;
 }
 
@@ -148,14 +158,14 @@ void lathe_engine_close(lathe_engine** engine) {
 }
 
 size_t lathe_engine_port_count(const lathe_engine* engine, lathe_port_kind kind) {
-  return engine ? engine->ports(kind).size() : 0;
+  return engine ? engine->ports(kind).all.size() : 0;
 }
 
 lathe_status lathe_engine_port(const lathe_engine* engine, lathe_port_kind kind, size_t index, lathe_port_info* info) {
   if (!engine || !info) return misused(__func__, "engine and info must not be NULL");
-  const auto& ports = engine->ports(kind);
+  const auto& [ports, texts] = engine->ports(kind);
   if (index >= ports.size()) return misused(__func__, "index out of range");
-  const PortText& text = (kind == LATHE_INPUT ? engine->inputs : engine->outputs)[index];
+  const PortText& text = texts[index];
   const PlanBuffer& b = engine->engine->plan().buffers[static_cast<size_t>(ports[index].buffer)];
   write_info(info, {0, ports[index].name.c_str(), static_cast<lathe_dtype>(b.dtype), text.dims.size(), text.dims.data(),
                     text.symbols.data()});
@@ -164,13 +174,17 @@ lathe_status lathe_engine_port(const lathe_engine* engine, lathe_port_kind kind,
 
 lathe_status lathe_engine_find_port(const lathe_engine* engine, lathe_port_kind kind, const char* name, size_t* index) {
   if (!engine || !name || !index) return misused(__func__, "engine, name and index must not be NULL");
-  const auto& ports = engine->ports(kind);
+  const auto& ports = engine->ports(kind).all;
   const auto at = std::find_if(ports.begin(), ports.end(), [&](const PlanPort& p) { return p.name == name; });
   if (at != ports.end()) {
     *index = static_cast<size_t>(at - ports.begin());
     return LATHE_OK;
   }
-  std::string text = std::string("no ") + (kind == LATHE_INPUT ? "input" : "output") + " \"" + name + "\"; there are:";
+  std::string text = std::string("no ") +
+                     (kind == LATHE_INPUT   ? "input"
+                      : kind == LATHE_STATE ? "state"
+                                            : "output") +
+                     " \"" + name + "\"; there are:";
   for (const PlanPort& p : ports) text += " \"" + p.name + "\"";
   return failed({Code::kUsage, std::move(text)});
 }
@@ -256,7 +270,12 @@ lathe_status lathe_session_create(const lathe_engine* engine, const lathe_sessio
   if (!engine || !out) return misused(__func__, "engine and out must not be NULL");
   auto session = Session::create(engine->engine, {.threads = read_options(options).threads});
   if (!session) return failed(std::move(session).error());
-  *out = new lathe_session{std::move(*session)};
+  *out = new lathe_session{std::move(*session), {}};
+  const auto& [states, texts] = engine->ports(LATHE_STATE);
+  for (size_t i = 0; i < states.size(); ++i)
+    (*out)->states.emplace_back(
+        static_cast<lathe_dtype>(engine->engine->plan().buffers[static_cast<size_t>(states[i].buffer)].dtype),
+        texts[i].dims);
   return LATHE_OK;
 }
 
@@ -295,6 +314,25 @@ lathe_status lathe_session_output(lathe_session* session, size_t index, lathe_te
   write_info(tensor, {0, s.output_data(index), s.output_bytes(index), static_cast<lathe_dtype>(b.dtype), dims->size(),
                       dims->data()});
   return LATHE_OK;
+}
+
+lathe_status lathe_session_reset(lathe_session* session) {
+  if (!session) return misused(__func__, "session must not be NULL");
+  return result(session->session->reset());
+}
+
+lathe_status lathe_session_state(const lathe_session* session, size_t index, lathe_tensor* tensor) {
+  if (!session || !tensor) return misused(__func__, "session and tensor must not be NULL");
+  if (index >= session->states.size()) return misused(__func__, "index out of range");
+  const auto bytes = session->session->state(index);
+  const auto& [dtype, dims] = session->states[index];
+  write_info(tensor, {0, bytes.data(), bytes.size(), dtype, dims.size(), dims.data()});
+  return LATHE_OK;
+}
+
+lathe_status lathe_session_set_state(lathe_session* session, size_t index, const void* data, size_t bytes) {
+  if (!session || (!data && bytes > 0)) return misused(__func__, "session and data must not be NULL");
+  return result(session->session->set_state(index, data, bytes));
 }
 
 lathe_status lathe_session_set_threads(lathe_session* session, int threads) {

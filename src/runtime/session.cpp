@@ -195,7 +195,34 @@ Status Session::run() {
   const Busy busy(busy_);
   if (!busy.entered) return busy_error();
   if (!prepared_) LATHE_CHECK(prepare());
-  return execute();
+  LATHE_CHECK(execute());
+  return swap_states();
+}
+
+Status Session::reset() {
+  const Busy busy(busy_);
+  if (!busy.entered) return busy_error();
+  restore_states();
+  return {};
+}
+
+std::span<const std::byte> Session::state(size_t index) const {
+  if (index >= states_.size()) return {};
+  return {states_[index].now, idx(states_[index].bytes)};
+}
+
+Status Session::set_state(size_t index, const void* data, size_t bytes) {
+  const Busy busy(busy_);
+  if (!busy.entered) return busy_error();
+  if (index >= states_.size())
+    return fail(Code::kUsage,
+                "no state " + std::to_string(index) + ": the model has " + std::to_string(states_.size()));
+  const State& s = states_[index];
+  if (idx(s.bytes) != bytes)
+    return fail(Code::kUsage, "state \"" + engine_->plan().states[index].name + "\" has " + std::to_string(s.bytes) +
+                                  " bytes, got " + std::to_string(bytes));
+  if (bytes > 0) std::memcpy(s.now, data, bytes);
+  return {};
 }
 
 Result<std::span<const int64_t>> Session::output_shape(size_t index) {

@@ -37,6 +37,13 @@ class Session {
 
   Status run();
 
+  /// State goes back to what it was before the first run.
+  Status reset();
+  /// What state `index` holds now; until the next run, reset or set_state.
+  [[nodiscard]] std::span<const std::byte> state(size_t index) const;
+  /// `data` is copied: as many bytes as state() has.
+  Status set_state(size_t index, const void* data, size_t bytes);
+
   /// After run(), or after prepare() for shapes that follow from the inputs.
   Result<std::span<const int64_t>> output_shape(size_t index);
   /// Until the next bind, run or the session's end. Null before the first run.
@@ -92,6 +99,12 @@ class Session {
     std::vector<BufferId> buffers;
     std::vector<int32_t> steps;
   };
+  /// The two memories of a state, which change places.
+  struct State {
+    std::byte* now = nullptr;
+    std::byte* next = nullptr;
+    int64_t bytes = 0;
+  };
   struct Port {
     void* data = nullptr;
     int64_t capacity = 0;  ///< bytes at `data`
@@ -102,6 +115,9 @@ class Session {
 
   Session() = default;
   Status build();
+  Status allocate_states();
+  void restore_states();
+  Status swap_states();
   Dependents dependents_of(std::vector<uint8_t> symbols, std::vector<uint8_t> buffers) const;
   Status mark_late();
 
@@ -131,6 +147,9 @@ class Session {
   Sizes symbols_, sizes_;
   std::vector<uint8_t> late_exprs_;  ///< depends on a symbol that an instruction defines
   std::vector<Port> inputs_, outputs_;
+  std::vector<State> states_;
+  Dependents state_dependents_;  ///< of all states together
+  Mapping state_memory_;
   std::vector<Storage> storage_;        ///< by buffer
   std::vector<int64_t> arena_offsets_;  ///< by buffer, of those placed by lifetime
   std::vector<Step> steps_;

@@ -14,6 +14,9 @@ constexpr size_t idx(int64_t i) { return static_cast<size_t>(i); }
 /// Kernels may read this far past arena buffers and scratch.
 constexpr int64_t kSlack = 64;
 constexpr int64_t kScratchAlign = 64;
+/// Bytes of state beyond which a plan is not believed; and what each of them takes, with slack for kernels.
+constexpr int64_t kMostState = int64_t{1} << 48;
+constexpr int64_t state_room(int64_t bytes) { return ((bytes + 63) & -int64_t{64}) + kSlack; }
 
 /// Where buffers without bytes are, so that kernels get a valid address whatever the shape.
 alignas(64) std::byte empty_buffer[64];
@@ -22,6 +25,14 @@ std::optional<int64_t> bytes_of(DType dtype, std::span<const int64_t> dims) {
   std::optional<int64_t> count = dtype_bits(dtype);
   for (int64_t d : dims) count = count ? size_apply(SizeExpr::Kind::kMul, *count, d) : count;
   return count ? std::optional((*count + 7) / 8) : count;
+}
+
+/// Of a validated plan: the value of an expression that no symbol goes into.
+std::optional<int64_t> size_constant(const Plan& plan, ExprId e) {
+  const Sizes no_symbols(plan.symbols.size());
+  Sizes sizes(plan.exprs.size());
+  if (!size_evaluate_all(plan, no_symbols, sizes) || !sizes.known[idx(e)]) return std::nullopt;
+  return sizes.value[idx(e)];
 }
 
 bool mentions_new(const SizeExpr& e, const std::vector<uint8_t>& exprs, const std::vector<uint8_t>& symbols) {
@@ -91,6 +102,7 @@ Status Session::build() {
   };
   ports(p.inputs, inputs_);
   ports(p.outputs, outputs_);
+  LATHE_CHECK(allocate_states());
 
   size_t bufs = 0, scalars = 0, defined = 0;
   for (const PlanInstr& s : p.instrs) {
@@ -124,6 +136,50 @@ Status Session::build() {
     dependents_.push_back(dependents_of(std::move(symbols), std::move(grown)));
   }
   return {};
+}
+
+Status Session::allocate_states() {
+  const Plan& p = engine_->plan();
+  if (p.states.empty()) return {};
+  states_.resize(p.states.size());
+  std::vector<uint8_t> buffers(p.buffers.size());
+  int64_t total = 0;
+  for (size_t i = 0; i < states_.size(); ++i) {
+    const PlanState& s = p.states[i];
+    buffers[idx(s.buffer)] = buffers[idx(s.next)] = 1;
+    const std::optional<int64_t> bytes = size_constant(p, buffer(s.buffer).bytes);
+    if (!bytes || *bytes < 0 || *bytes > kMostState || total > kMostState)
+      return fail(Code::kFailed, "state \"" + s.name + "\" is too large");
+    states_[i].bytes = *bytes;
+    total += 2 * state_room(*bytes);
+  }
+  LATHE_TRY(state_memory_, Mapping::anonymous(idx(total)));
+  std::byte* at = state_memory_.data();
+  for (State& s : states_) {
+    s.now = at;
+    s.next = at + state_room(s.bytes);
+    at += 2 * state_room(s.bytes);
+  }
+  state_dependents_ = dependents_of(std::vector<uint8_t>(p.symbols.size()), std::move(buffers));
+  restore_states();
+  return {};
+}
+
+void Session::restore_states() {
+  for (size_t i = 0; i < states_.size(); ++i) {
+    const int32_t initial = engine_->plan().states[i].initial;
+    if (initial == kNone)
+      std::memset(states_[i].now, 0, idx(states_[i].bytes));
+    else
+      std::memcpy(states_[i].now, engine_->weight(initial).data(), idx(states_[i].bytes));
+  }
+}
+
+/// What this run has made is what the next reads: addresses change, no byte moves.
+Status Session::swap_states() {
+  if (states_.empty()) return {};
+  for (State& s : states_) std::swap(s.now, s.next);
+  return refresh(state_dependents_);
 }
 
 Status Session::bind_input(size_t index, const void* data, std::span<const int64_t> dims) {
@@ -331,6 +387,13 @@ Status Session::place(BufferId id) {
         return sized && at_known ? part_of(arena_.data(), arena_bytes_) : Status();
       }
       return own_memory(id, bytes);  // too late for the arena
+    case Place::kState:
+    case Place::kNextState: {
+      const State& state = states_[idx(b.index)];
+      s.at = b.place == Place::kState ? state.now : state.next;
+      s.capacity = state.bytes;
+      return {};
+    }
     case Place::kOutput:
     case Place::kDynamic:
       return own_memory(id, bytes);  // of unknown size: what there is; its producer grows it

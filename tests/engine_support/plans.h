@@ -97,6 +97,25 @@ inline EngineTarget target_of(Plan plan, std::string name = "x86-64", std::vecto
   return {std::move(name), "x86_64", std::move(features), std::move(plan), kernel_code()};
 }
 
+inline constexpr std::array<float, 4> kFirst = {1, 2, 3, 4};
+
+/// A running sum: out[4] and the next state are x[4] plus the state, which begins with kFirst.
+inline EngineContents sum_engine() {
+  Builder b;
+  const ExprId four = b.constant(4), one = b.constant(1);
+  const BufferId x = b.input("x", DType::kF32, four);
+  const BufferId out = b.output("out", DType::kF32, four);
+  const BufferId now = b.buffer(PlanBuffer::Place::kState, DType::kF32, four, kNone, 0);
+  const BufferId next = b.buffer(PlanBuffer::Place::kNextState, DType::kF32, four, kNone, 0);
+  b.plan.states.push_back({"sum", now, next, 0});
+  b.call("add_f32", test_kernels::add_f32, {x, now, next}, {four}, one);
+  b.call("add_f32", test_kernels::add_f32, {x, now, out}, {four}, one);
+  EngineContents c;
+  c.targets.push_back(target_of(b.take()));
+  c.weights = {std::as_bytes(std::span(kFirst))};
+  return c;
+}
+
 inline constexpr std::array<float, 4> kBias = {10, 20, 30, 40};
 
 /// out[n,4] = 3 x[n,4], n symbolic: two adds, a task for each row, through an arena buffer; a weight nobody reads.
