@@ -225,6 +225,35 @@ TEST_F(ImportTensorflow, VariablesAreReadFromTheBundle) {
   }
 }
 
+// y = x + v; v = y. The assignment is needed by nothing but the output's control input.
+TEST_F(ImportTensorflow, VariablesThatTheModelChangesAreState) {
+  const auto path = add_variable(table({{"", bundle_header()}, {"v", entry(whole())}}), kData);
+  const auto write = [&](const std::vector<int64_t>& dims) {
+    (void)folder.write(
+        "saved_model.pb",
+        saved_model(
+            graph({placeholder("x", dims), node("VarHandleOp", "v", {}, {{"shared_name", attr_s("v")}}),
+                   node("ReadVariableOp", "read", {"v"}), node("AddV2", "sum", {"x", "read"}),
+                   node("AssignVariableOp", "assign", {"v", "sum"}), node("Identity", "out", {"sum", "^assign"})}),
+            {signature("serving_default", {{"in", "x:0", dims}}, {{"out", "out:0", dims}})}));
+  };
+  write({2});
+  const auto g = import_model(path);
+  ASSERT_TRUE(g.has_value()) << g.error().message;
+  ASSERT_EQ((*g)->states.size(), 1u);
+  EXPECT_EQ((*g)->states[0].to_f32(), (std::vector<float>{10, 20}));
+  EXPECT_EQ((*g)->value((*g)->inputs[1]).name, "v");
+  EXPECT_EQ((*g)->output_names, (std::vector<std::string>{"out", "v/next"}));
+  const auto pair = [](float a, float b) { return Tensor::of<float>(DType::kF32, {2}, std::vector<float>{a, b}); };
+  const auto y = evaluate_graph(**g, {{"in", pair(1, 2)}, {"v", pair(5, 6)}});
+  ASSERT_TRUE(y.has_value()) << y.error().message;
+  EXPECT_EQ((*y)[0].to_f32(), (std::vector<float>{6, 8}));
+  EXPECT_EQ((*y)[1].to_f32(), (std::vector<float>{6, 8}));
+
+  write({3, 2});
+  expect_error(import_model(path), Code::kUnsupported, "only states that keep their type and shape");
+}
+
 TEST_F(ImportTensorflow, DamagedBundles) {
   const auto with = [](auto change) {
     Entry e = whole();

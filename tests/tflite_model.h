@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "import/tflite/schema_generated.h"
+#include "tflite/schema_generated.h"
 
 /// Small TFLite files made in memory, sane or not.
 namespace tflite_model {

@@ -244,10 +244,11 @@ struct StepEmitter {
     if (name == "relu") return e.fmax(x, f(0));
     return e.b.CreateFDiv(x, e.b.CreateFAdd(f(1), e.b.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, x)));  // softsign
   }
-  Val clipped(Val x) {
-    if (r.clip <= 0) return x;
-    x = e.b.CreateSelect(e.b.CreateFCmpOGT(x, f(r.clip)), f(r.clip), x);
-    return e.b.CreateSelect(e.b.CreateFCmpOLT(x, f(-r.clip)), f(-r.clip), x);
+  Val clipped(Val x) { return limited(x, r.clip); }
+  Val limited(Val x, double most) {
+    if (most <= 0) return x;
+    x = e.b.CreateSelect(e.b.CreateFCmpOGT(x, f(most)), f(most), x);
+    return e.b.CreateSelect(e.b.CreateFCmpOLT(x, f(-most)), f(-most), x);
   }
 
   /// acc[m][gate of `gates`][v] += sum over k of h[m][k] * R[k][gate][units of `block`]
@@ -334,6 +335,7 @@ struct StepEmitter {
         Val in = activate(0, clipped(peek(gate(0), 0, old)));
         Val forget = r.input_forget ? e.b.CreateFSub(f(1), in) : activate(0, clipped(peek(gate(2), 2, old)));
         Val cell = e.fma(forget, old, e.b.CreateFMul(in, activate(1, clipped(gate(3)))));
+        cell = limited(cell, r.cell_clip);
         store(cell, cells, block, m, v);
         store(e.b.CreateFMul(activate(0, clipped(peek(gate(1), 1, cell))), activate(2, clipped(cell))), next, block, m,
               v);

@@ -17,6 +17,7 @@ struct Recurrence {
   std::string direction = "forward";
   std::vector<std::string> activations = {};  ///< ONNX order; empty: the defaults
   double clip = 0;                            ///< 0: none
+  double cell_clip = 0;                       ///< of LSTM's cells; 0: none
   int64_t layout = 0;
   bool linear_before_reset = false, input_forget = false;
 };

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ops/lstm.h"
 
+#include <algorithm>
+
 #include "ops/_recurrent.h"
 
 namespace lathe::ops {
@@ -30,6 +32,7 @@ Result<std::vector<Tensor>> Lstm::evaluate(std::span<const Tensor> inputs) const
       const float in = rnn.activate(s.direction, 0, gate(0) + peep(0, c));
       const float forget = input_forget ? 1 - in : rnn.activate(s.direction, 0, gate(2) + peep(2, c));
       c = forget * c + in * rnn.activate(s.direction, 1, gate(3));
+      if (cell_clip > 0) c = std::clamp(c, static_cast<float>(-cell_clip), static_cast<float>(cell_clip));
       const float out = rnn.activate(s.direction, 0, gate(1) + peep(1, c));
       next[static_cast<size_t>(i)] = out * rnn.activate(s.direction, 2, c);
     }

@@ -12,8 +12,9 @@ struct Lstm : OpBase<Lstm> {
   std::vector<std::string> activations = {};  ///< ONNX order; empty: the defaults
   std::string direction = "forward";          ///< forward | reverse | bidirectional
   int64_t hidden_size = 0;
-  double clip = 0.0;   ///< 0: none
-  int64_t layout = 0;  ///< 1: batch first (ONNX layout)
+  double clip = 0.0;       ///< of what goes into activations; 0: none
+  double cell_clip = 0.0;  ///< of the cell state, as LiteRT does; 0: none
+  int64_t layout = 0;      ///< 1: batch first (ONNX layout)
   bool input_forget = false;
 
   void visit(AttrVisitor& v) override {
@@ -21,6 +22,7 @@ struct Lstm : OpBase<Lstm> {
     v.attr("direction", direction);
     v.attr("hidden_size", hidden_size);
     v.attr("clip", clip);
+    v.attr("cell_clip", cell_clip);
     v.attr("layout", layout);
     v.attr("input_forget", input_forget);
   }

@@ -18,9 +18,6 @@ import pytest
 MODELS = Path(os.environ.get("LATHE_SHARED", "")) / "models"
 FOUND = sorted(MODELS.glob("*/*_saved_model.golden.json")) if os.environ.get("LATHE_SHARED") else []
 
-# Models that need not build yet, and why. Any other model must.
-NOT_YET = {"dtln_saved_model": "keeps the state of its LSTMs in variables"}
-
 pytestmark = pytest.mark.skipif(not FOUND, reason="LATHE_SHARED/models is not there")
 
 
@@ -39,12 +36,7 @@ def unpacked(facts: Path, folder: Path) -> Path:
 def test_model_gives_the_stored_outputs(facts: Path, tmp_path: Path):
     path = unpacked(facts, tmp_path)
     described = json.loads(facts.read_text())
-    try:
-        model = lathe.compile(path, threads=2)
-    except lathe.UnsupportedError:
-        if path.name in NOT_YET:
-            pytest.skip(f"not supported yet: {NOT_YET[path.name]}")
-        raise
+    model = lathe.compile(path, threads=2)
     with np.load(facts.with_name(facts.name.replace(".json", ".npz"))) as golden:
         for case in range(len(described["cases"])):
             out = model({port["name"]: golden[f"c{case}_in{i}"] for i, port in enumerate(described["inputs"])})
@@ -53,6 +45,56 @@ def test_model_gives_the_stored_outputs(facts: Path, tmp_path: Path):
                 assert got.shape == want.shape and got.dtype == want.dtype
                 scale = float(np.max(np.abs(want), initial=0)) or 1.0
                 assert float(np.max(np.abs(got - want), initial=0)) <= 1e-4 * scale, (case, port["name"])
+
+
+def test_state_is_reset_read_and_set(tmp_path: Path):
+    facts = next(path for path in FOUND if path.name.startswith("dtln"))
+    model = lathe.compile(unpacked(facts, tmp_path), threads=1)
+    with np.load(facts.with_name(facts.name.replace(".json", ".npz"))) as golden:
+        frames = [golden[f"c{case}_in0"] for case in range(4)]
+    (name,) = (port.name for port in model.outputs)
+    assert model.states and all(isinstance(size, int) for port in model.states for size in port.shape)
+
+    def run(instance: lathe.Model) -> list[np.ndarray]:
+        return [instance({model.inputs[0].name: frame})[name] for frame in frames]
+
+    first = run(model)
+    assert not np.array_equal(run(model)[0], first[0]), "the second time begins where the first ended"
+    model.reset()
+    np.testing.assert_array_equal(run(model), first)
+    np.testing.assert_array_equal(run(model.clone()), first)
+
+    # What was read can be set again, in another instance too.
+    model.reset()
+    model({model.inputs[0].name: frames[0]})
+    kept = model.state()
+    assert kept.keys() == {port.name for port in model.states}
+    other = model.clone()
+    other.set_state(kept)
+    np.testing.assert_array_equal(other({model.inputs[0].name: frames[1]})[name], first[1])
+
+    with pytest.raises(lathe.UsageError, match="no state"):
+        model.set_state({"nonsense": frames[0]})
+    port = model.states[0]
+    with pytest.raises(lathe.UsageError, match="has shape"):
+        model.set_state({port.name: np.zeros((7, *port.shape), port.numpy)})
+
+    # bind and run have state of their own.
+    model.reset()
+    model.bind({model.inputs[0].name: frames[0]})
+    np.testing.assert_array_equal(model.run()[name], first[0])
+    model.reset()
+    np.testing.assert_array_equal(model.run()[name], first[0])
+
+
+def test_inspect_shows_state(tmp_path: Path, cli):
+    facts = next(path for path in FOUND if path.name.startswith("dtln"))
+    done = cli("inspect", unpacked(facts, tmp_path), "--json")
+    assert done.code == 0, done.err
+    states = json.loads(done.out)["states"]
+    assert states and all(s["dtype"] == "float32" for s in states)
+    text = cli("inspect", unpacked(facts, tmp_path))
+    assert "state, kept from one run to the next" in text.out
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ Status lower_lstm(Lowering& lowering, const Node& node) {
                .activations = op.activations,
                .clip = op.clip,
                .layout = op.layout};
+  r.cell_clip = op.cell_clip;
   r.input_forget = op.input_forget;
   return lower_recurrence(lowering, node, r);
 }

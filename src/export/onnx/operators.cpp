@@ -368,9 +368,10 @@ Status top_k(Writer& w, const Node& n, const Names& results) {
 // Lstm, Gru, Rnn: an absent clip is 0 here.
 Status recurrent(Writer& w, const Node& n, const Names& results) {
   struct Clip final : AttrVisitor {
-    double clip = 0;
+    double clip = 0, cell_clip = 0;
     void attr(const char* name, double& v) override {
       if (std::string_view(name) == "clip") clip = v;
+      if (std::string_view(name) == "cell_clip") cell_clip = v;
     }
     void attr(const char*, int64_t&) override {}
     void attr(const char*, bool&) override {}
@@ -383,9 +384,11 @@ Status recurrent(Writer& w, const Node& n, const Names& results) {
     void attr(const char*, std::shared_ptr<Graph>&) override {}
   } clip;
   n.op->clone()->visit(clip);
+  if (clip.cell_clip != 0)
+    return unsupported("ONNX's LSTM cannot limit its cells, as this one does to " + std::to_string(clip.cell_clip));
   std::string op(n.op->name());
   std::ranges::transform(op, op.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
-  w.add_all(op, inputs_of(w, n), results, Attributes::of(*n.op, clip.clip == 0 ? "clip" : ""));
+  w.add_all(op, inputs_of(w, n), results, Attributes::of(*n.op, clip.clip == 0 ? "clip cell_clip" : "cell_clip"));
   return {};
 }
 

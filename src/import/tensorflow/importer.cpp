@@ -31,12 +31,15 @@ Item failed() {
 
 }  // namespace
 
-Importer::Importer(const proto::Graph& graph, std::shared_ptr<const void> owner, const ImportOptions& options)
+Importer::Importer(const proto::Graph& graph, std::shared_ptr<const void> owner, const ImportOptions& options,
+                   const std::set<std::string>& changing)
     : model_(graph),
       owner_(std::move(owner)),
       options_(options),
       graph_(std::make_unique<Graph>()),
-      builder_(*graph_, options.max_tensor_bytes) {
+      builder_(*graph_, options.max_tensor_bytes),
+      states_(*graph_),
+      changing_(changing) {
   for (const auto& f : model_.functions) functions_.emplace(f.name, &f);
 }
 
@@ -313,7 +316,7 @@ Result<Item> Importer::variable(const Node& n) {
   auto name = std::string(n.s("shared_name", ""));
   if (name.empty()) name = std::string(n.def().name);
   const auto [at, fresh] = variable_index_.emplace(name, variables_.size());
-  if (fresh) variables_.push_back({name, {}, false});
+  if (fresh) variables_.push_back({name, {}, {}, false});
   Item i;
   i.kind = Item::Kind::kVariable;
   i.variable = at->second;
@@ -330,6 +333,11 @@ Result<Item> Importer::read(const Item& handle) {
     const auto key = restored != restored_.end() ? std::optional(restored->second) : checkpoint_->key_of(v.name);
     if (!key) return damaged("variable " + quote(v.name) + " is not in the checkpoint");
     LATHE_TRY(Tensor t, checkpoint_->read(*key));
+    if (changing_.contains(v.name)) {
+      v.state = states_.add(v.name, std::move(t), used_names_);
+      v.value = Item(states_.value(*v.state));
+      return *v.value;
+    }
     v.value = Item(graph_->add_constant({}, std::move(t)));
     name_value(v.value->value, v.name);
   }
@@ -444,11 +452,21 @@ Result<std::unique_ptr<Graph>> Importer::run(const proto::Signature& s) {
   return std::move(graph_);
 }
 
-Status Importer::finish(const proto::Signature& s, const Items& results) {
+std::set<std::string> Importer::also_changing() const {
+  std::set<std::string> names;
   for (const Variable& v : variables_)
-    if (v.assigned && unsupported_.empty())
-      unsupported_.push_back("variable " + quote(v.name) +
-                             ": models that change their variables (streaming models) are not supported yet");
+    if (v.assigned && !changing_.contains(v.name)) names.insert(v.name);
+  return names;
+}
+
+Status Importer::finish(const proto::Signature& s, const Items& results) {
+  for (const Variable& v : variables_) {
+    if (!v.state || !v.value) continue;
+    if (v.value->kind == Item::Kind::kTensor)
+      states_.set(*v.state, v.value->value);
+    else if (v.value->kind != Item::Kind::kFailed)
+      unsupported_.push_back("variable " + quote(v.name) + ": it is set to what is not a tensor of real numbers");
+  }
   for (size_t i = 0; i < results.size() && unsupported_.empty(); ++i)
     if (results[i].kind != Item::Kind::kTensor)
       unsupported_.push_back("output " + quote(s.outputs[i].key) + " is not a tensor of real numbers");
@@ -462,6 +480,7 @@ Status Importer::finish(const proto::Signature& s, const Items& results) {
     graph_->outputs.push_back(results[i].value);
     graph_->output_names.emplace_back(s.outputs[i].key);
   }
+  LATHE_CHECK(states_.finish());
   graph_->remove_dead();
   for (size_t i = 0; i < graph_->value_count(); ++i) {
     Value& v = graph_->value(static_cast<ValueId>(i));

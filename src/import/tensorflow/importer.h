@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -12,6 +13,7 @@
 
 #include "import/builder.h"
 #include "import/import.h"
+#include "import/states.h"
 #include "import/tensorflow/checkpoint.h"
 #include "import/tensorflow/node.h"
 #include "import/tensorflow/proto.h"
@@ -27,11 +29,16 @@ Result<std::unique_ptr<Graph>> import_graph_def(const std::string& path, const I
 /// looked at.
 class Importer {
  public:
-  Importer(const proto::Graph& graph, std::shared_ptr<const void> owner, const ImportOptions& options);
+  /// `changing`: the variables, by name, that the model changes; they become state, the others constants.
+  Importer(const proto::Graph& graph, std::shared_ptr<const void> owner, const ImportOptions& options,
+           const std::set<std::string>& changing);
 
   /// Variables come from here.
   void use(Checkpoint checkpoint, std::string_view restore_op);
   Result<std::unique_ptr<Graph>> run(const proto::Signature& signature);
+  /// Variables that were assigned and are not among the changing ones: the graph that run() gave is then not the
+  /// model's.
+  [[nodiscard]] std::set<std::string> also_changing() const;
 
   /// The results of a function of the library on these arguments.
   Result<Items> call(std::string_view function, const Items& arguments, std::string_view caller);
@@ -48,6 +55,7 @@ class Importer {
   struct Variable {
     std::string name;  ///< what the checkpoint and messages call it
     std::optional<Item> value;
+    std::optional<size_t> state = {};  ///< number in states_
     bool assigned = false;
   };
   /// A list of nodes while it is run: the graph itself, or a function's body.
@@ -85,6 +93,8 @@ class Importer {
   const ImportOptions& options_;
   std::unique_ptr<Graph> graph_;
   importer::Builder builder_;
+  importer::States states_;
+  const std::set<std::string>& changing_;
   std::unordered_map<std::string_view, const proto::Function*> functions_;
   std::optional<Checkpoint> checkpoint_;
   std::unordered_map<std::string, std::string> restored_;  ///< variable → key of the checkpoint

@@ -10,6 +10,8 @@ namespace lathe::tensorflow {
 
 namespace {
 
+constexpr int kMaxRounds = 8;
+
 Error located(const std::string& path, Error e) {
   e.message = path + ": " + e.message;
   return e;
@@ -53,13 +55,22 @@ Result<std::unique_ptr<Graph>> import_saved_model(const std::string& path, const
     LATHE_TRY(proto::Signature signature, choose(meta.signatures, options.signature));
     std::ranges::sort(signature.inputs, {}, &proto::TensorInfo::key);
     std::ranges::sort(signature.outputs, {}, &proto::TensorInfo::key);
-    Importer importer(meta.graph, bytes.owner, options);
     const std::string variables = (folder / "variables" / "variables").string();
-    if (std::filesystem::exists(variables + ".index", error)) {
-      LATHE_TRY(auto checkpoint, Checkpoint::open(variables, options.max_tensor_bytes));
-      importer.use(std::move(checkpoint), meta.restore_op);
+    // Which variables the model changes shows when it is imported; a model that does is imported again with these as
+    // state.
+    std::set<std::string> changing;
+    for (int round = 0; round < kMaxRounds; ++round) {
+      Importer importer(meta.graph, bytes.owner, options, changing);
+      if (std::filesystem::exists(variables + ".index", error)) {
+        LATHE_TRY(auto checkpoint, Checkpoint::open(variables, options.max_tensor_bytes));
+        importer.use(std::move(checkpoint), meta.restore_op);
+      }
+      auto graph = importer.run(signature);
+      const auto more = importer.also_changing();
+      if (more.empty()) return graph;
+      changing.insert(more.begin(), more.end());
     }
-    return importer.run(signature);
+    return unsupported("which variables the model changes depends on their values");
   };
   auto graph = import();
   if (!graph) return std::unexpected(located(path, graph.error()));
@@ -90,7 +101,8 @@ Result<std::unique_ptr<Graph>> import_graph_def(const std::string& path, const I
         signature.outputs.push_back(info);
       }
     }
-    Importer importer(graph, bytes.owner, options);
+    const std::set<std::string> none_change;
+    Importer importer(graph, bytes.owner, options, none_change);
     return importer.run(signature);
   };
   auto graph = import();

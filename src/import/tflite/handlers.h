@@ -37,6 +37,15 @@ Result<Values> atan2(Node& n);
 Result<Values> right_shift(Node& n);
 Result<Values> bucketize(Node& n);
 Result<Values> fake_quant(Node& n);
+// state.cpp
+Result<Values> call_once(Node& n);
+Result<Values> var_handle(Node& n);
+Result<Values> read_variable(Node& n);
+Result<Values> assign_variable(Node& n);
+// recurrent.cpp
+Result<Values> lstm(Node& n);
+Result<Values> rnn(Node& n);
+Result<Values> svdf(Node& n);
 // conv.cpp
 Result<Values> conv(Node& n);
 Result<Values> depthwise_conv(Node& n);

@@ -41,8 +41,10 @@ Importer::Importer(const Model& model, const ImportOptions& options, std::string
     : model_(model),
       options_(options),
       path_(std::move(path)),
-      graph_(std::make_unique<Graph>()),
-      builder_(*graph_, options.max_tensor_bytes) {}
+      model_graph_(std::make_unique<Graph>()),
+      graph_(model_graph_.get()),
+      builder_(std::make_unique<importer::Builder>(*graph_, options.max_tensor_bytes)),
+      states_(*graph_) {}
 
 const Quantization* Importer::quantization(const fb::Tensor& t) {
   auto found = quantizations_.find(&t);
@@ -130,10 +132,11 @@ Result<ValueId> Importer::lookup(Scope& scope, int32_t tensor) {
   Binding& found = scope.tensors[static_cast<size_t>(tensor)];
   if (found.defined) return found.value;
   const fb::Tensor& t = *scope.graph->tensors()->Get(static_cast<uoffset_t>(tensor));
+  if (t.is_variable()) {
+    LATHE_TRY(const size_t state, state_of(t));
+    return states_.value(state);
+  }
   if (!model_.has_data(t)) {
-    if (t.is_variable())
-      return fail(Code::kUnsupported, "tensor " + quote(name_of(t)) +
-                                          " is state that is kept from one run to the next, which is not supported");
     // Tensors without elements need no buffer.
     const auto dims = dims_of(t);
     if (!dims || std::ranges::find(*dims, 0) == dims->end())
@@ -247,21 +250,21 @@ Status Importer::fill() {
     graph_->outputs.push_back(v);
     graph_->output_names.push_back(outputs[i]);
   }
-  return {};
+  return states_.finish();
 }
 
 Result<std::unique_ptr<Graph>> Importer::run() {
   if (auto ok = fill(); !ok) return fail(ok.error().code, path_ + ": " + ok.error().message);
   graph_->remove_dead();
-  drop_unused_constants();
-  return std::move(graph_);
+  drop_unused_constants(*graph_);
+  return std::move(model_graph_);
 }
 
 // Weights that were converted or folded leave their first form behind.
-void Importer::drop_unused_constants() {
-  for (size_t i = 0; i < graph_->value_count(); ++i) {
-    Value& v = graph_->value(static_cast<ValueId>(i));
-    if (v.constant && v.users.empty() && !graph_->is_output(static_cast<ValueId>(i))) v.constant.reset();
+void Importer::drop_unused_constants(Graph& g) {
+  for (size_t i = 0; i < g.value_count(); ++i) {
+    Value& v = g.value(static_cast<ValueId>(i));
+    if (v.constant && v.users.empty() && !g.is_output(static_cast<ValueId>(i))) v.constant.reset();
   }
 }
 
@@ -287,6 +290,52 @@ Result<Values> Importer::inline_subgraph(int64_t index, Values inputs) {
     if (outputs.back() == kNoId) return fail(Code::kUnsupported, {});  // depends on what is listed already
   }
   return outputs;
+}
+
+Result<std::vector<bool>> Importer::handed_on(int64_t index) const {
+  LATHE_TRY(const fb::SubGraph* g, subgraph(index));
+  std::vector<bool> same;
+  for (uoffset_t i = 0; i < length(g->outputs()); ++i)
+    same.push_back(i < length(g->inputs()) && g->inputs()->Get(i) == g->outputs()->Get(i));
+  return same;
+}
+
+Result<Importer::Nested> Importer::nest(
+    const std::vector<ValueInfo>& types, const Values& given,
+    const std::function<Result<Values>(const Values& own, const Values& given)>& fill) {
+  std::unique_ptr<Graph> inner = graph_->nested();
+  auto builder = std::make_unique<importer::Builder>(*inner, options_.max_tensor_bytes);
+  builder->begin_node(builder_->node_name());
+  Nested nested;
+  Values own, formal;
+  for (const ValueInfo& t : types) own.push_back(inner->add_input({}, t.dtype, t.shape));
+  for (const ValueId v : given) {
+    const Value& x = graph_->value(v);
+    if (x.constant) {
+      formal.push_back(inner->add_constant({}, *x.constant));
+      continue;
+    }
+    formal.push_back(inner->add_input({}, x.dtype, x.shape));
+    inner->value(formal.back()).content = x.content;
+    nested.captured.push_back(v);
+  }
+  for (const auto& [name, range] : graph_->symbols) inner->symbols.try_emplace(name, range);
+  // Graphs do not share names: a second try finds them free.
+  const auto names = used_names_;
+  Graph* const outer = std::exchange(graph_, inner.get());
+  std::swap(builder_, builder);
+  auto outputs = fill(own, formal);
+  if (outputs && !builder_->ok()) outputs = std::unexpected(builder_->status().error());
+  std::swap(builder_, builder);
+  graph_ = outer;
+  used_names_ = names;
+  if (!outputs) return std::unexpected(outputs.error());
+  inner->outputs = *outputs;
+  for (const ValueId v : inner->outputs) inner->output_names.push_back(inner->value(v).name);
+  inner->remove_dead();
+  drop_unused_constants(*inner);
+  nested.graph = std::move(inner);
+  return nested;
 }
 
 Status Importer::import_operators(Scope& scope) {
@@ -329,7 +378,7 @@ Status Importer::import_operator(Scope& scope, const fb::Operator& op, size_t nu
     failed = failed || (op.inputs()->Get(i) >= 0 && scope.tensors[static_cast<size_t>(op.inputs()->Get(i))].failed);
   }
   if (!failed) {
-    builder_.begin_node(name);
+    builder_->begin_node(name);
     auto r = translate(op, *scope.graph, std::move(inputs));
     if (r && r->size() != length(op.outputs()))
       r = fail(Code::kDamaged,
@@ -337,8 +386,8 @@ Status Importer::import_operator(Scope& scope, const fb::Operator& op, size_t nu
     for (uoffset_t i = 0; r && i < r->size(); ++i) {
       const auto type = dtype_of(tensor(op.outputs()->Get(i)));
       const ValueId v = (*r)[i];
-      if (v != kNoId && type && *type != DType::kC64 && *type != builder_.dtype(v))
-        r = fail(Code::kDamaged, "computes " + std::string(dtype_name(builder_.dtype(v))) +
+      if (v != kNoId && type && *type != DType::kC64 && *type != builder_->dtype(v))
+        r = fail(Code::kDamaged, "computes " + std::string(dtype_name(builder_->dtype(v))) +
                                      ", but the file says its result is " + std::string(dtype_name(*type)));
     }
     if (r) {
@@ -363,7 +412,7 @@ Result<Values> Importer::translate(const fb::Operator& op, const fb::SubGraph& g
   LATHE_TRY(const int32_t code, model_.code(op));
   const Row* row = code == 32 ? find_custom_row(model_.custom_name(op)) : find_row(code);
   if (!row) return fail(Code::kUnsupported, "there is no such operator in lathe");
-  Node node(op, g, *row, std::move(inputs), builder_, *this);
+  Node node(op, g, *row, std::move(inputs), *builder_, *this);
   const auto quantized = [&](const fb::Tensor& t) {
     const Quantization* q = quantization(t);
     return q && dtype_bits(*dtype_of(t)) <= 16;

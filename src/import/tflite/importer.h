@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,6 +12,7 @@
 
 #include "import/builder.h"
 #include "import/import.h"
+#include "import/states.h"
 #include "import/tflite/model.h"
 #include "import/tflite/node.h"
 
@@ -30,6 +33,28 @@ class Importer {
   /// Imports a subgraph's operators in place, for these inputs; returns its outputs. An error without text: what is not
   /// supported in it has been listed.
   Result<Values> inline_subgraph(int64_t index, Values inputs);
+  /// Runs a subgraph that sets variables to their first values.
+  Status initialize(int64_t index);
+
+  /// A graph for a node to hold: takes values of these types and then `captured` ones of the graph around.
+  struct Nested {
+    std::shared_ptr<Graph> graph;
+    Values captured;
+  };
+  /// What `fill` makes of the inputs of a new graph, in that graph. Constants among `given` are constants in it and no
+  /// inputs; `types` are those of its own inputs, which come first.
+  Result<Nested> nest(const std::vector<ValueInfo>& types, const Values& given,
+                      const std::function<Result<Values>(const Values& own, const Values& given)>& fill);
+  /// The subgraph's inputs that its outputs of the same place hand on as they are.
+  Result<std::vector<bool>> handed_on(int64_t index) const;
+  importer::Builder& builder() { return *builder_; }
+
+  /// The number of a variable that VAR_HANDLE names.
+  Result<ValueId> variable(const std::string& name);
+  Result<ValueId> read(ValueId handle);
+  Status assign(ValueId handle, ValueId value);
+  /// A tensor that keeps its value from one run to the next gets a new one.
+  Status set_state(const fb::Tensor& t, ValueId value);
   /// Quantization parameters, which handlers keep pointers to.
   const Quantization* quantization(const fb::Tensor& t);
   [[nodiscard]] size_t node_count() const { return graph_->node_count(); }
@@ -56,15 +81,31 @@ class Importer {
   Status import_operator(Scope& scope, const fb::Operator& op, size_t number);
   Result<Values> translate(const fb::Operator& op, const fb::SubGraph& g, Values inputs);
   Result<ValueId> lookup(Scope& scope, int32_t tensor);
+  Result<size_t> state_of(const fb::Tensor& t);
   void name_value(ValueId v, const std::string& name);
   Status fill();
-  void drop_unused_constants();
+  static void drop_unused_constants(Graph& g);
 
   const Model& model_;
   const ImportOptions& options_;
   std::string path_;
-  std::unique_ptr<Graph> graph_;
-  importer::Builder builder_;
+  /// What VAR_HANDLE names: state as soon as it is read, with the first value that an initializer gave it.
+  struct Variable {
+    std::string name;
+    std::optional<Tensor> initial;
+    std::optional<size_t> state;
+    ValueId assigned = kNoId;  ///< before it is read
+  };
+  Result<Variable*> variable_of(ValueId handle);
+
+  std::unique_ptr<Graph> model_graph_;
+  Graph* graph_ = nullptr;  ///< the one that nodes are added to: the model's, or one that a node will hold
+  std::unique_ptr<importer::Builder> builder_;
+  importer::States states_;
+  std::unordered_map<const fb::Tensor*, size_t> state_tensors_;
+  std::vector<Variable> variables_;
+  std::unordered_map<std::string, size_t> variable_index_;
+  bool initializing_ = false;
   std::unordered_set<std::string> used_names_;
   std::unordered_set<int64_t> checked_;
   std::unordered_map<const fb::Tensor*, std::optional<Quantization>> quantizations_;

@@ -8,8 +8,8 @@
 #include "base/dtype.h"
 #include "base/status.h"
 #include "import/file_bytes.h"
-#include "import/tflite/schema_generated.h"
 #include "ir/tensor.h"
+#include "tflite/schema_generated.h"
 
 namespace lathe::tflite {
 
