@@ -157,7 +157,8 @@ struct ConvertReport {
   int64_t nodes = 0, bytes = 0;
   int64_t external_bytes = 0;  ///< of the weights' own file, OUTPUT.data; 0: there is none
 };
-/// Writes the model, optimised but not fused, as `output`: ONNX of opset 21 (a name that ends in .onnx). Weights of
+/// Writes the model, optimised but not fused, as `output`: ONNX of opset 21 or a LiteRT model in f32
+/// with constant shapes, as its name ends in .onnx or .tflite. Weights of
 /// more than 1.9 GB go to a file beside it.
 Result<ConvertReport> convert(const std::string& model, const std::string& output, const BuildOptions& options);
 

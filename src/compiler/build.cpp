@@ -14,6 +14,7 @@
 #include "engine/trust.h"
 #include "engine/write.h"
 #include "export/onnx/onnx.h"
+#include "export/tflite/tflite.h"
 #include "import/import.h"
 #include "lathe/compiler.hpp"
 #include "passes/passes.h"
@@ -325,7 +326,7 @@ namespace {
 
 lathe::Status check_onnx_name(const std::string& output) {
   if (output.ends_with(".tflite"))
-    return fail(Code::kUnsupported, output + ": writing LiteRT models is not supported yet; .onnx is");
+    return fail(Code::kUnsupported, output + ": quantized LiteRT models are not written yet; .onnx is");
   if (!output.ends_with(".onnx"))
     return fail(Code::kUsage, output + ": which format? The name of the output must end in .onnx");
   return {};
@@ -353,14 +354,27 @@ lathe::Result<ConvertReport> write_onnx(const Graph& graph, const std::string& o
                        static_cast<int64_t>(made.external_bytes)};
 }
 
+lathe::Result<ConvertReport> write_tflite(const Graph& graph, const std::string& output) {
+  LATHE_TRY(const tflite::Written made, tflite::write(graph));
+  const std::span<const std::byte> piece(made.file);
+  LATHE_CHECK(write_file_atomically(output, {&piece, 1}));
+  return ConvertReport{static_cast<int64_t>(made.nodes), static_cast<int64_t>(made.file.size()), 0};
+}
+
+lathe::Status check_convertible_name(const std::string& output) {
+  if (output.ends_with(".onnx")) return {};
+  return fail(Code::kUsage, output + ": which format? The name of the output must end in .onnx or .tflite");
+}
+
 }  // namespace
 
 Result<ConvertReport> convert(const std::string& model, const std::string& output, const BuildOptions& options) {
   const auto run = [&]() -> lathe::Result<ConvertReport> {
-    LATHE_CHECK(check_onnx_name(output));
+    const bool litert = output.ends_with(".tflite");
+    if (!litert) LATHE_CHECK(check_convertible_name(output));
     LATHE_TRY(const auto graph, load_graph(model, options));
     LATHE_CHECK(optimize_unfused(*graph, passes_of(options)));
-    return write_onnx(*graph, output);
+    return litert ? write_tflite(*graph, output) : write_onnx(*graph, output);
   };
   const auto report = run();
   if (!report) return forward(report);

@@ -39,11 +39,11 @@ Status convert(const Options& o, const Output& out) {
 
 void add_convert(Commands& commands) {
   const auto o = std::make_shared<Options>();
-  CLI::App& app = commands.add("convert", "Write a model, optimised, as a standard ONNX file",
+  CLI::App& app = commands.add("convert", "Write a model, optimised, as a standard ONNX or LiteRT file",
                                "lathe convert saved_model/ -o model.onnx --shape input_1=1x224x224x3",
                                [o](const Output& out) { return convert(*o, out); });
   app.add_option("MODEL", o->model, "The model's file, or a SavedModel's folder")->required();
-  app.add_option("-o,--output", o->output, "The file to write; its name ends in .onnx")->required();
+  app.add_option("-o,--output", o->output, "The file to write; its name ends in .onnx or .tflite")->required();
   o->build.add_to(app);
 }
 
