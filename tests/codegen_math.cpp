@@ -38,6 +38,7 @@ TEST_P(Math, StaysWithinItsBound) {
     values.push_back(std::bit_cast<float>(static_cast<uint32_t>(bits)));
   for (float x = -110; x < 110; x += 0.00731F) values.push_back(x);  // where exp is neither 0 nor infinite
   for (float x = -5; x < 5; x += 0.000131F) values.push_back(x);
+  for (float x = -9000; x < 9000; x += 0.0713F) values.push_back(x);  // turns, where they are few and where many
   const auto n = static_cast<int64_t>(values.size());
   const Tensor x = Tensor::of<float>(DType::kF32, {n}, std::span<const float>(values));
   Graph graph;
@@ -74,7 +75,13 @@ INSTANTIATE_TEST_SUITE_P(Functions, Math,
                          ::testing::Values(MathCase{"Exp", [](long double v) { return std::exp(v); }, 2},
                                            MathCase{"Log", [](long double v) { return std::log(v); }, 2},
                                            MathCase{"Erf", [](long double v) { return std::erf(v); }, 4},
-                                           MathCase{"Tanh", [](long double v) { return std::tanh(v); }, 4}),
+                                           MathCase{"Tanh", [](long double v) { return std::tanh(v); }, 4},
+                                           MathCase{"Sin", [](long double v) { return std::sin(v); }, 2},
+                                           MathCase{"Cos", [](long double v) { return std::cos(v); }, 2},
+                                           MathCase{"Tan", [](long double v) { return std::tan(v); }, 4},
+                                           MathCase{"Asin", [](long double v) { return std::asin(v); }, 4},
+                                           MathCase{"Acos", [](long double v) { return std::acos(v); }, 4},
+                                           MathCase{"Atan", [](long double v) { return std::atan(v); }, 4}),
                          [](const auto& test) { return std::string(test.param.op); });
 
 }  // namespace

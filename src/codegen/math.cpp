@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "codegen/emitter.h"
+#include "codegen/trigonometry.h"
 
 namespace lathe::codegen {
 
@@ -323,7 +324,10 @@ struct StepEmitter {
       case Prim::kTan:
       case Prim::kAsin:
       case Prim::kAcos:
-      case Prim::kAtan:
+      case Prim::kAtan: {
+        const auto exactly = [&] { return per_lane(std::string(prim_info(s.prim).name).c_str(), t, {x}); };
+        return t == DType::kF32 ? trigonometric(e, s.prim, x, exactly) : exactly();
+      }
       case Prim::kSinh:
       case Prim::kCosh:
       case Prim::kAsinh:

@@ -116,11 +116,51 @@ double remainder_truncated(double x, double y) {
   return with_sign(a, x);
 }
 
-// x - k*pi/2 with pi/2 in three parts; k mod 4 in `quadrant`. Good to |x| ~ 1e9; larger ones lose bits.
+// The bits of 2/pi, after 64 zeros.
+constexpr Bits kTwoOverPi[] = {
+    0x0000000000000000ull, 0xa2f9836e4e441529ull, 0xfc2757d1f534ddc0ull, 0xdb6295993c439041ull, 0xfe5163abdebbc561ull,
+    0xb7246e3a424dd2e0ull, 0x06492eea09d1921cull, 0xfe1deb1cb129a73eull, 0xe88235f52ebb4484ull, 0xe99c7026b45f7e41ull,
+    0x3991d639835339f4ull, 0x9c845f8bbdf9283bull, 0x1ff897ffde05980full, 0xef2f118b5a0a6d1full, 0x6d367ecf27cb09b7ull,
+    0x4f463f669e5fea2dull, 0x7527bac7ebe5f17bull, 0x3d0739f78a5292eaull, 0x6bfb5fb11f8d5d08ull, 0x56033046fc7b6babull,
+    0xf0cfbc209af4361dull, 0xa9e391615ee61b08ull};
+
+// As reduce, exactly: of x * 2/pi only the bits that do not make whole turns are computed (M. Payne and R. Hanek,
+// 1983).
+double reduce_large(double x, int& quadrant) {
+  using Wide = unsigned __int128;
+  const Bits bits = __builtin_bit_cast(Bits, absolute(x));
+  const Bits mantissa = (bits & 0xfffffffffffffull) | 0x10000000000000ull;
+  // |x| = mantissa * 2^e; bit j of 2/pi has the weight 2^-j, and j < e - 1 makes whole turns.
+  const int e = static_cast<int>(bits >> 52) - 1075, at = e - 2 + 64, word = at / 64, shift = at % 64;
+  Bits w[3];
+  for (int i = 0; i < 3; ++i) {
+    w[i] = kTwoOverPi[word + i] << shift;
+    if (shift) w[i] |= kTwoOverPi[word + i + 1] >> (64 - shift);
+  }
+  // mantissa * w, the lowest 192 bits: two of quarters of a turn, 190 of a fraction of one.
+  const Wide low = Wide{mantissa} * w[2], middle = Wide{mantissa} * w[1] + (low >> 64);
+  const Bits high = mantissa * w[0] + static_cast<Bits>(middle >> 64);
+  Wide fraction = Wide{high} << 66 | Wide{static_cast<Bits>(middle)} << 2 | static_cast<Bits>(low) >> 62;
+  int q = static_cast<int>(high >> 62);
+  const bool above = fraction >> 127 != 0;  // the nearest quarter is the next one
+  if (above) {
+    fraction = ~fraction + 1;
+    q = (q + 1) & 3;
+  }
+  const double turned = static_cast<double>(static_cast<Bits>(fraction >> 64)) * 0x1p-64 +
+                        static_cast<double>(static_cast<Bits>(fraction)) * 0x1p-128;
+  const double r = turned * (kPi / 2);
+  const bool negative = x < 0;
+  quadrant = negative ? (4 - q) & 3 : q;
+  return above != negative ? -r : r;
+}
+
+// x - k*pi/2 with pi/2 in three parts; k mod 4 in `quadrant`.
 double reduce(double x, int& quadrant) {
+  if (absolute(x) > 1e5) return reduce_large(x, quadrant);
   constexpr double kA = 0x1.921fb54400000p0, kB = 0x1.0b4611a600000p-34, kC = 0x1.3198a2e037073p-69;
   const double k = nearest(x * (2 / kPi));
-  quadrant = static_cast<int>(static_cast<long long>(remainder_truncated(k, 4.0)) & 3);
+  quadrant = static_cast<int>(static_cast<long long>(k) & 3);
   return ((x - k * kA) - k * kB) - k * kC;
 }
 double sine_core(double r) {
