@@ -15,6 +15,7 @@
 #include "ops/pad.h"
 #include "ops/permute.h"
 #include "ops/reshape.h"
+#include "ops/roi_align.h"
 #include "ops/slice.h"
 #include "ops/tile.h"
 #include "ops/top_k.h"
@@ -148,6 +149,27 @@ TEST(GridSample, ModesPaddingsAndRanks) {
           const std::string what = std::string(mode) + " " + padding + (corners ? " corners" : "");
           expect_as_reference(op, {{random(t, {2, 3, 5, 7}, 11)}, {places({2, 13, 11, 2})}}, 1e-5, what);
           expect_as_reference(op, {{random(t, {1, 2, 3, 4, 5}, 11)}, {places({1, 2, 3, 4, 3})}}, 1e-5, what + " 3d");
+        }
+}
+
+TEST(RoiAlign, KindsSamplesAndRegions) {
+  for (const char* kind : {"average", "max"})
+    for (const int64_t samples : {0, 1, 2})
+      for (const bool half : {false, true})
+        for (const DType t : {DType::kF32, DType::kF64}) {
+          ops::RoiAlign op;
+          op.kind = kind;
+          op.samples = samples;
+          op.half_pixel = half;
+          op.height = 3;
+          op.width = 2;
+          op.scale = 0.5;
+          // Inside, over the edge, empty, far outside, of no image.
+          const std::vector<double> boxes = {1, 2, 9, 8, -6, -3, 5, 30, 4, 4, 4, 4, 90, 90, 99, 99, 0, 0, 6, 6};
+          Tensor rois = Tensor::zeros(t, {5, 4});
+          for (size_t i = 0; i < boxes.size(); ++i) rois.set(static_cast<int64_t>(i), boxes[i]);
+          expect_as_reference(op, {{random(t, {2, 70, 6, 7}, 15)}, {rois}, {Tensor::vector_i64({1, 0, 1, 0, 7})}}, 1e-5,
+                              std::string(kind) + " samples " + std::to_string(samples) + (half ? " half" : ""));
         }
 }
 

@@ -156,6 +156,8 @@ Result<Values> mel_weights(Node& n);
 Result<Values> grid_sample(Node& n);
 Result<Values> affine_grid(Node& n);
 Result<Values> deform_conv(Node& n);
+// roi_align.cpp
+Result<Values> roi_align(Node& n);
 // state.cpp
 Result<Values> tensor_scatter(Node& n);
 Result<Values> causal_conv(Node& n);

@@ -161,6 +161,7 @@ constexpr Row kRows[] = {
     {kOnnx, "Reshape", reshape},
     {kOnnx, "Resize", resize},
     {kOnnx, "ReverseSequence", reverse_sequence},
+    {kOnnx, "RoiAlign", roi_align},
     {kOnnx, "RotaryEmbedding", rotary},
     {kOnnx, "Round", generic},
     {kOnnx, "STFT", stft},

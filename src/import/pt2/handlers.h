@@ -154,6 +154,7 @@ Result<Values> recurrent_cell(Node& n);
 Result<Values> resize(Node& n);
 // vision.cpp
 Result<Values> nms(Node& n);
+Result<Values> roi_align(Node& n);
 Result<Values> grid_sample(Node& n);
 Result<Values> affine_grid(Node& n);
 // quant.cpp

@@ -439,6 +439,7 @@ constexpr Row kRows[] = {
     {"quantized_decomposed.quantize_per_channel", quantize},
     {"quantized_decomposed.quantize_per_tensor", quantize},
     {"torchvision.nms", nms},
+    {"torchvision.roi_align", roi_align},
 };
 static_assert(std::ranges::is_sorted(kRows, {}, &Row::op));
 

@@ -4,6 +4,7 @@
 #include "ops/grid_sample.h"
 #include "ops/matmul.h"
 #include "ops/non_max_suppression.h"
+#include "ops/roi_align.h"
 
 #include "import/pt2/handlers.h"
 
@@ -22,6 +23,24 @@ Result<Values> nms(Node& n) {
       [](ops::NonMaxSuppression&) {});
   if (!n.b.ok()) return n.done(kNoId);
   return n.done(n.b.reshape(n.b.slice(kept, 1, 2, 3), {n.b.shape(kept)[0]}));
+}
+
+// torchvision.roi_align: rows of `rois` are the image's number and two corners.
+Result<Values> roi_align(Node& n) {
+  const ValueId x = n.tensor("input"), rois = n.tensor("rois");
+  if (!n.b.ok()) return n.done(kNoId);
+  const Shape s = n.b.shape(rois);
+  if (n.b.rank(x) != 4 || s.size() != 2 || !s[1].equals(5)) return damaged("rois must be a matrix with five columns");
+  const ValueId image = n.b.reshape(n.b.cast(n.b.slice(rois, 1, 0, 1), DType::kI64), {s[0]});
+  const int64_t samples = n.i("sampling_ratio", -1);
+  return n.done(
+      n.b.make<ops::RoiAlign>({x, n.b.cast(n.b.slice(rois, 1, 1, 5), n.b.dtype(x)), image}, [&](ops::RoiAlign& o) {
+        o.height = n.i("pooled_height", 1);
+        o.width = n.i("pooled_width", 1);
+        o.samples = std::max<int64_t>(samples, 0);
+        o.scale = n.f("spatial_scale", 1);
+        o.half_pixel = n.flag("aligned", false);
+      }));
 }
 
 // grid_sampler, grid_sampler_2d, grid_sampler_3d: modes by number.
