@@ -13,6 +13,7 @@ namespace {
 constexpr double kLatency = 4;            // of a multiply-add: too few accumulators wait for each other
 constexpr double kTileOverhead = 24;      // loop set-up and drain
 constexpr double kL2Vectors = 0.4;        // per cycle: measured on Zen 3 with AVX2
+constexpr double kLoads = 1.45;           // per cycle, most of them broadcasts: Zen 3 with AVX2
 constexpr double kFarBytes = 10;          // per cycle
 constexpr int64_t kLineBytes = 32 << 10;  // of the sums of a line that waits on the stack
 constexpr double kTaskOverhead = 800, kWakeOverhead = 12000;
@@ -45,19 +46,19 @@ struct Model {
     // Narrow weights are widened in every step, or once for all rows of a block.
     const double widen = w_size == size ? 0 : vectors;
     const double fma = rows * vectors / 2.0 + (blocks ? 0 : widen);
-    const double loads = (rows + vectors) / 2.0 * (target.lane_fma ? 0.6 : 1.0);
+    const double loads = (rows + vectors) / (target.broadcast_operand ? 2.0 : kLoads) * (target.lane_fma ? 0.6 : 1.0);
     double step = std::max({fma, loads, rows * vectors < 2 * kLatency ? kLatency : 0.0});
     const auto steps = static_cast<double>(taps * n.k), panel = steps * vectors * lanes * w_size;
     const auto l1 = static_cast<double>(target.l1_bytes);
     const bool many = n.lines * n.x > rows;
     // What comes from L2 (or farther), a step: weights, unless they stay in L1, and the input.
     double bytes = 0;
-    if (many && !blocks && panel > l1 / 2) bytes += vectors * lanes * w_size;
+    if (many && !blocks && panel > l1 * 0.7) bytes += vectors * lanes * w_size;
     if (static_cast<double>(n.lines * n.x * taps * n.k * size) > l1 / 2) bytes += rows * size;
     step = std::max(step, bytes / (kL2Vectors * lanes * size));
     if (many && !blocks && panel > static_cast<double>(target.l2_bytes) / 2)
       step = std::max(step, vectors * lanes * w_size / kFarBytes);
-    step += 0.01 * (rows + vectors);  // of equals, the one with fewer loads
+    step += 0.01 * rows + 0.04 * vectors;  // of equals, the one with fewer loads of weights
     const double count =
         blocks
             ? static_cast<double>(taps * ((n.k * vectors * lanes * size * 2 + target.l1_bytes - 1) / target.l1_bytes))
