@@ -232,6 +232,14 @@ struct StepEmitter {
       const bool wide = g.bits == 64;
       auto* via = wide ? type : e.vec(DType::kI64, n);
       const auto id = to == DType::kU64 ? llvm::Intrinsic::fptoui_sat : llvm::Intrinsic::fptosi_sat;
+      if (g.bits == 32 && g.is_signed && from == DType::kF32) {  // LLVM would saturate lane by lane
+        Val high = b.CreateFCmpOGE(x, e.constant(from, 0x1p31, n));
+        Val low = b.CreateFCmpOLT(x, e.constant(from, -0x1p31, n));
+        Val i = cast_bounded(
+            b.CreateSelect(high, e.constant(from, 0, n), b.CreateSelect(low, e.constant(from, -0x1p31, n), x)), from,
+            to);
+        return b.CreateSelect(high, e.constant_int(to, INT32_MAX, n), i);
+      }
       if (g.bits == 32 && g.is_signed) return e.b.CreateIntrinsic(id, {type, x->getType()}, {x});
       Val i = e.b.CreateIntrinsic(id, {via, x->getType()}, {x});
       return wide ? i : e.b.CreateTrunc(i, type);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ops/cumsum.h"
 
+#include <functional>
+
 #include "codegen/blocks.h"
 #include "codegen/lower/lower.h"
 #include "codegen/numeric.h"
@@ -46,14 +48,40 @@ Status lower_cumsum(Lowering& lowering, const Node& node) {
     const auto task = [&](const Vals& at) {
       Val size = e.dim(inner), n = e.dim(length), first = e.mul(at[1], kBlock);
       Val base = e.mul(e.mul(at[0], n), size);
-      e.for_vectors(e.imin(e.sub(size, first), e.i64(kBlock)), num.lanes(), [&](Val c, int lanes, Val mask) {
-        e.loop(e.i64(0), n, 1, {num.constant(op.product ? 1 : 0, lanes)}, [&](Val i, const Vals& sum) {
-          Val line = op.reverse ? e.sub(e.sub(n, e.i64(1)), i) : i;
-          Val place = e.mul(e.add(e.add(base, e.mul(line, size)), e.add(first, c)), num.bytes());
-          Val v = num.load(e.at(e.buf(0), place), lanes, mask);
+      Val width = e.imin(e.sub(size, first), e.i64(kBlock));
+      if (inner.equals(1)) {  // the sum stays in a register
+        Val start = e.mul(base, num.bytes());
+        e.loop(e.i64(0), n, 1, {num.constant(op.product ? 1 : 0, 1)}, [&](Val i, const Vals& sum) {
+          Val there = e.add(start, e.mul(op.reverse ? e.sub(e.sub(n, e.i64(1)), i) : i, num.bytes()));
+          Val v = num.load(e.at(e.buf(0), there), 1);
           Val next = op.product ? num.mul(sum[0], v) : num.add(sum[0], v);
-          num.store(op.exclusive ? sum[0] : next, e.at(e.buf(1), place), mask);
+          num.store(op.exclusive ? sum[0] : next, e.at(e.buf(1), there));
           return Vals{next};
+        });
+        return;
+      }
+      // Line by line, so that memory is read in order; the line before holds the sums so far.
+      const auto place = [&](Val i, Val c) {
+        Val line = op.reverse ? e.sub(e.sub(n, e.i64(1)), i) : i;
+        return e.mul(e.add(e.add(base, e.mul(line, size)), e.add(first, c)), num.bytes());
+      };
+      const auto line = [&](Val i, const std::function<Val(Val at, int lanes, Val mask)>& value) {
+        e.for_vectors(width, num.lanes(), [&](Val c, int lanes, Val mask) {
+          num.store(value(c, lanes, mask), e.at(e.buf(1), place(i, c)), mask);
+        });
+      };
+      e.if_then(e.b.CreateICmpSGT(n, e.i64(0)), [&] {
+        line(e.i64(0), [&](Val c, int lanes, Val mask) {
+          return op.exclusive ? num.constant(op.product ? 1 : 0, lanes)
+                              : num.load(e.at(e.buf(0), place(e.i64(0), c)), lanes, mask);
+        });
+        e.for_each(e.i64(1), n, 1, [&](Val i) {
+          Val before = e.sub(i, e.i64(1));
+          line(i, [&](Val c, int lanes, Val mask) {
+            Val sum = num.load(e.at(e.buf(1), place(before, c)), lanes, mask);
+            Val v = num.load(e.at(e.buf(0), place(op.exclusive ? before : i, c)), lanes, mask);
+            return op.product ? num.mul(sum, v) : num.add(sum, v);
+          });
         });
       });
     };
