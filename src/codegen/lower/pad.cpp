@@ -46,13 +46,19 @@ struct PadEmitter {
     const PadAxis& a = axes[d];
     Val in = e.dim(a.in_stride), out = e.dim(a.out_stride);
     const bool last = d + 1 == axes.size();
-    if (mode != "constant" && !a.whole()) {
-      e.for_each(e.i64(0), e.dim(a.out), 1,
+    const bool repeats = mode != "constant" && !a.whole();
+    const auto repeat = [&, to, from](Val begin, Val end) {
+      e.for_each(begin, end, 1,
                  [&](Val i) { level(d + 1, element(to, e.mul(i, out)), element(from, e.mul(source(a, i), in))); });
-      return;
-    }
+    };
+    if (repeats && !last) return repeat(e.i64(0), e.dim(a.out));
     Val before = e.dim(a.before), copied = e.dim(a.copied);
-    if (!a.before.equals(0)) emit_fill(e, to, fill, e.mul(before, out), bytes);
+    if (repeats) {
+      repeat(e.i64(0), before);
+      repeat(e.add(before, copied), e.dim(a.out));
+    } else if (!a.before.equals(0)) {
+      emit_fill(e, to, fill, e.mul(before, out), bytes);
+    }
     from = element(from, e.mul(e.dim(a.skip), in));
     to = element(to, e.mul(before, out));
     if (last)
@@ -60,7 +66,7 @@ struct PadEmitter {
     else
       e.for_each(e.i64(0), copied, 1,
                  [&](Val i) { level(d + 1, element(to, e.mul(i, out)), element(from, e.mul(i, in))); });
-    after(a, element(to, e.mul(copied, out)));
+    if (!repeats) after(a, element(to, e.mul(copied, out)));
   }
   void after(const PadAxis& a, Val to) {
     const Dim rest = a.out - a.before - a.copied;
@@ -101,6 +107,11 @@ Status lower_pad(Lowering& lowering, const Node& node) {
   for (size_t d = 0; d < x.size(); ++d) {
     const Dim &front = (*pads)[d], &back = (*pads)[d + x.size()];
     PadAxis a{max(front, 0), x[d] + min(front, 0) + min(back, 0), max(0 - front, 0), y[d], x[d], front, 1, 1};
+    const auto grows = [](const Dim& pad) { return pad.is_const() && pad.value() >= 0; };
+    if (!grows(front) || !grows(back)) {  // one side may remove more than there is, and the other add it again
+      a.before = min(a.before, a.out);
+      a.copied = max(a.copied, 0);
+    }
     if (!axes.empty() && a.whole()) {
       PadAxis& o = axes.back();
       if (op.mode == "constant" || o.whole()) {
