@@ -24,6 +24,15 @@ double scale(double x, long long k) {  // x * 2^k, |k| <= 2100
   return x * power(k);
 }
 
+// 1 / n!, so that series need no divisions.
+struct InverseFactorials {
+  double of[21] = {1};
+  constexpr InverseFactorials() {
+    for (int i = 1; i <= 20; ++i) of[i] = of[i - 1] / i;
+  }
+};
+constexpr InverseFactorials kInverse;
+
 // exp(hi + lo) with |lo| tiny: the low part keeps pow accurate.
 double exp2part(double hi, double lo) {
   if (hi != hi) return hi;
@@ -31,10 +40,10 @@ double exp2part(double hi, double lo) {
   if (hi < -746) return 0;
   const double k = nearest(hi * 1.44269504088896340736);
   const double r = ((hi - k * kLn2Hi) - k * kLn2Lo) + lo;
-  double term = 1, sum = 0;
   constexpr int kTerms = 14;
-  for (int i = kTerms; i >= 1; --i) sum = (sum + 1) * r / i;
-  return scale(term + sum, static_cast<long long>(k));
+  double sum = kInverse.of[kTerms];
+  for (int i = kTerms - 1; i >= 1; --i) sum = sum * r + kInverse.of[i];
+  return scale(1 + sum * r, static_cast<long long>(k));
 }
 
 double exponential(double x) { return exp2part(x, 0); }
@@ -165,15 +174,15 @@ double reduce(double x, int& quadrant) {
 }
 double sine_core(double r) {
   const double z = r * r;
-  double sum = 0;
-  for (int i = 19; i >= 3; i -= 2) sum = -(1 + sum) * z / (i * (i - 1));
-  return r + r * sum;
+  double sum = kInverse.of[19];
+  for (int i = 17; i >= 3; i -= 2) sum = kInverse.of[i] - sum * z;
+  return r - r * (sum * z);
 }
 double cosine_core(double r) {
   const double z = r * r;
-  double sum = 0;
-  for (int i = 20; i >= 2; i -= 2) sum = -(1 + sum) * z / (i * (i - 1));
-  return 1 + sum;
+  double sum = kInverse.of[20];
+  for (int i = 18; i >= 2; i -= 2) sum = kInverse.of[i] - sum * z;
+  return 1 - sum * z;
 }
 double sine(double x) {
   if (!(absolute(x) < kInf)) return kNaN;
