@@ -68,9 +68,10 @@ Result<std::vector<Tensor>> RoiAlign::evaluate(std::span<const Tensor> inputs) c
       for (int64_t cell = 0; cell < height * width; ++cell) {
         double sum = 0, most = 0;
         for (int64_t i = 0; i < rows * columns; ++i) {
-          const double at_y = box[1] + (static_cast<double>(cell / width) +
-                                        (static_cast<double>(i / columns) + 0.5) / static_cast<double>(rows)) *
-                                           cell_h;
+          const int64_t cell_y = cell / width, row = i / columns;
+          const double at_y =
+              box[1] +
+              (static_cast<double>(cell_y) + (static_cast<double>(row) + 0.5) / static_cast<double>(rows)) * cell_h;
           const double at_x = box[0] + (static_cast<double>(cell % width) +
                                         (static_cast<double>(i % columns) + 0.5) / static_cast<double>(columns)) *
                                            cell_w;
