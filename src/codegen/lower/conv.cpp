@@ -41,7 +41,8 @@ Padded make_room(Axis& a, int64_t pad_end) {
 
 /// Leaves out last axes of one pixel, so that tiles walk along one that has more (a convolution over a sequence).
 void drop_unit_axes(std::vector<Axis>& axes) {
-  while (axes.size() > 1 && axes.back().kernel == 1 && axes.back().in.equals(1) && axes.back().out.equals(1))
+  while (axes.size() > 1 && axes.back().kernel == 1 && axes.back().pad == 0 && axes.back().in.equals(1) &&
+         axes.back().out.equals(1))
     axes.pop_back();
 }
 
