@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "ir/attr_visitor.h"
 #include "ops/cast.h"
 #include "ops/concat.h"
 #include "ops/dequantize.h"
@@ -22,19 +23,14 @@ namespace {
 // Results up to this many elements are computed at import: shapes and masks, not weights.
 constexpr int64_t kFoldElements = 1 << 16;
 
-class AttributeSetter final : public AttrVisitor {
+class AttributeSetter final : public PartialVisitor {
  public:
+  using PartialVisitor::attr;
   explicit AttributeSetter(const std::vector<NamedAttribute>& attributes) : attributes_(attributes) {}
   void attr(const char* name, int64_t& v) override { set(name, v); }
   void attr(const char* name, double& v) override { set(name, v); }
   void attr(const char* name, bool& v) override { set(name, v); }
   void attr(const char* name, std::string& v) override { set(name, v); }
-  void attr(const char*, std::vector<int64_t>&) override {}
-  void attr(const char*, std::vector<double>&) override {}
-  void attr(const char*, std::vector<std::string>&) override {}
-  void attr(const char*, DType&) override {}
-  void attr(const char*, Program&) override {}
-  void attr(const char*, std::shared_ptr<Graph>&) override {}
 
  private:
   template <class T>

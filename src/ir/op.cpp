@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ir/op.h"
 
+#include "ir/attr_visitor.h"
 #include "ir/graph.h"
 
 namespace lathe {
@@ -78,18 +79,10 @@ std::string attrs_str(const Op& op) {
 namespace {
 
 /// Puts graphs into the attributes that hold one.
-class GraphSetter final : public AttrVisitor {
+class GraphSetter final : public PartialVisitor {
  public:
+  using PartialVisitor::attr;
   explicit GraphSetter(std::vector<std::shared_ptr<Graph>> graphs) : graphs_(std::move(graphs)) {}
-  void attr(const char*, int64_t&) override {}
-  void attr(const char*, double&) override {}
-  void attr(const char*, bool&) override {}
-  void attr(const char*, std::string&) override {}
-  void attr(const char*, std::vector<int64_t>&) override {}
-  void attr(const char*, std::vector<double>&) override {}
-  void attr(const char*, std::vector<std::string>&) override {}
-  void attr(const char*, DType&) override {}
-  void attr(const char*, Program&) override {}
   void attr(const char*, std::shared_ptr<Graph>& v) override {
     if (next_ < graphs_.size()) v = graphs_[next_++];
   }

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "export/onnx/writer.h"
+#include "ir/attr_visitor.h"
 #include "ops/arg_reduce.h"
 #include "ops/attention.h"
 #include "ops/cast.h"
@@ -367,28 +368,13 @@ Status top_k(Writer& w, const Node& n, const Names& results) {
 
 // Lstm, Gru, Rnn: an absent clip is 0 here.
 Status recurrent(Writer& w, const Node& n, const Names& results) {
-  struct Clip final : AttrVisitor {
-    double clip = 0, cell_clip = 0;
-    void attr(const char* name, double& v) override {
-      if (std::string_view(name) == "clip") clip = v;
-      if (std::string_view(name) == "cell_clip") cell_clip = v;
-    }
-    void attr(const char*, int64_t&) override {}
-    void attr(const char*, bool&) override {}
-    void attr(const char*, std::string&) override {}
-    void attr(const char*, std::vector<int64_t>&) override {}
-    void attr(const char*, std::vector<double>&) override {}
-    void attr(const char*, std::vector<std::string>&) override {}
-    void attr(const char*, DType&) override {}
-    void attr(const char*, Program&) override {}
-    void attr(const char*, std::shared_ptr<Graph>&) override {}
-  } clip;
-  n.op->clone()->visit(clip);
-  if (clip.cell_clip != 0)
-    return unsupported("ONNX's LSTM cannot limit its cells, as this one does to " + std::to_string(clip.cell_clip));
+  const double clip = attribute<double>(*n.op, "clip").value_or(0),
+               cell_clip = attribute<double>(*n.op, "cell_clip").value_or(0);
+  if (cell_clip != 0)
+    return unsupported("ONNX's LSTM cannot limit its cells, as this one does to " + std::to_string(cell_clip));
   std::string op(n.op->name());
   std::ranges::transform(op, op.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
-  w.add_all(op, inputs_of(w, n), results, Attributes::of(*n.op, clip.clip == 0 ? "clip cell_clip" : "cell_clip"));
+  w.add_all(op, inputs_of(w, n), results, Attributes::of(*n.op, clip == 0 ? "clip cell_clip" : "cell_clip"));
   return {};
 }
 

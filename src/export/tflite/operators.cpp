@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "export/tflite/writer.h"
+#include "ir/attr_visitor.h"
 #include "ops/arg_reduce.h"
 #include "ops/attention.h"
 #include "ops/concat.h"
@@ -51,28 +52,8 @@ Status floats_only(const Writer& w, const Node& n) {
   return unsupported("on " + std::string(dtype_name(w.g.value(n.inputs[0]).dtype)) + " it is not written yet");
 }
 
-/// An attribute of an operator whose struct is private to its file.
-double attribute(const Op& op, std::string_view name) {
-  struct Visitor final : AttrVisitor {
-    std::string_view name;
-    double found = 0;
-    void attr(const char* n, double& v) override {
-      if (n == name) found = v;
-    }
-    void attr(const char*, int64_t&) override {}
-    void attr(const char*, bool&) override {}
-    void attr(const char*, std::string&) override {}
-    void attr(const char*, std::vector<int64_t>&) override {}
-    void attr(const char*, std::vector<double>&) override {}
-    void attr(const char*, std::vector<std::string>&) override {}
-    void attr(const char*, DType&) override {}
-    void attr(const char*, Program&) override {}
-    void attr(const char*, std::shared_ptr<Graph>&) override {}
-  } visitor;
-  visitor.name = name;
-  op.clone()->visit(visitor);
-  return visitor.found;
-}
+/// A number of an operator whose struct is private to its file.
+double number(const Node& n, std::string_view name) { return attribute<double>(*n.op, name).value_or(0); }
 
 Status unary(Writer& w, const Node& n, TensorId out, Builtin op) {
   LATHE_CHECK(floats_only(w, n));
@@ -93,7 +74,7 @@ Status gelu(Writer& w, const Node& n, TensorId out) {
 Status leaky_relu(Writer& w, const Node& n, TensorId out) {
   LATHE_CHECK(floats_only(w, n));
   w.add(Builtin::kLeakyRelu, {w.tensor(n.inputs[0])}, out,
-        fb::CreateLeakyReluOptions(w.b, static_cast<float>(attribute(*n.op, "alpha"))));
+        fb::CreateLeakyReluOptions(w.b, static_cast<float>(number(n, "alpha"))));
   return {};
 }
 
@@ -101,7 +82,7 @@ Status leaky_relu(Writer& w, const Node& n, TensorId out) {
 Status swish(Writer& w, const Node& n, TensorId out) {
   LATHE_CHECK(floats_only(w, n));
   const TensorId x = w.tensor(n.inputs[0]);
-  const double alpha = attribute(*n.op, "alpha");
+  const double alpha = number(n, "alpha");
   TensorId inner = x;
   if (alpha != 1)
     inner = w.add(Builtin::kMul, {x, w.scalar(DType::kF32, alpha)}, w.temporary(DType::kF32, w.dims(x)),
@@ -231,13 +212,12 @@ Status pool(Writer& w, const Node& n, TensorId out) {
   // LiteRT's averages never count its own padding.
   const bool counted = !max && p.count_include_pad;
   if (!max && !counted && win.padded()) return unsupported("an average over padded windows other than SAME");
-  Window chosen = win;
   if (counted && win.padding == fb::Padding::SAME) return unsupported("an average that counts its padding");
-  const TensorId image = padded(w, x, chosen, max ? -3.4028234663852886e38 : 0);
-  w.add(max ? Builtin::kMaxPool : Builtin::kAveragePool, {image}, out,
-        fb::CreatePool2DOptions(w.b, chosen.padding, static_cast<int32_t>(p.strides[1]),
-                                static_cast<int32_t>(p.strides[0]), static_cast<int32_t>(p.kernel[1]),
-                                static_cast<int32_t>(p.kernel[0])));
+  const TensorId image = padded(w, x, win, max ? -3.4028234663852886e38 : 0);
+  w.add(
+      max ? Builtin::kMaxPool : Builtin::kAveragePool, {image}, out,
+      fb::CreatePool2DOptions(w.b, win.padding, static_cast<int32_t>(p.strides[1]), static_cast<int32_t>(p.strides[0]),
+                              static_cast<int32_t>(p.kernel[1]), static_cast<int32_t>(p.kernel[0])));
   return {};
 }
 

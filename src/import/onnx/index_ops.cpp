@@ -5,6 +5,7 @@
 
 #include "import/onnx/computed_axes.h"
 #include "import/onnx/handlers.h"
+#include "ir/attr_visitor.h"
 #include "ops/cumsum.h"
 #include "ops/expand.h"
 #include "ops/gather.h"
@@ -26,23 +27,7 @@ Result<Values> with_axis(Node& n, int64_t otherwise, int64_t rank, Values inputs
   LATHE_TRY(const int64_t axis, Node::axis(n.i("axis", otherwise), rank));
   std::shared_ptr<Op> op = info->make();
   n.copy_attributes(*op);
-  struct SetAxis final : AttrVisitor {
-    int64_t axis = 0;
-    void attr(const char* name, int64_t& v) override {
-      if (std::string_view(name) == "axis") v = axis;
-    }
-    void attr(const char*, double&) override {}
-    void attr(const char*, bool&) override {}
-    void attr(const char*, std::string&) override {}
-    void attr(const char*, std::vector<int64_t>&) override {}
-    void attr(const char*, std::vector<double>&) override {}
-    void attr(const char*, std::vector<std::string>&) override {}
-    void attr(const char*, DType&) override {}
-    void attr(const char*, Program&) override {}
-    void attr(const char*, std::shared_ptr<Graph>&) override {}
-  } set;
-  set.axis = axis;
-  op->visit(set);
+  set_attribute(*op, "axis", axis);
   return n.done(n.b.add_all(std::move(op), std::move(inputs)));
 }
 

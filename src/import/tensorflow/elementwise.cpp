@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "import/tensorflow/handlers.h"
+#include "ir/attr_visitor.h"
 
 namespace lathe::tensorflow {
 
@@ -160,21 +161,7 @@ Result<Items> shift(Node& n) {
   LATHE_CHECK(n.needs(2));
   if (dtype_info(n.dtype(0)).is_signed) return unsupported("shifts of signed integers are not supported");
   std::shared_ptr<Op> op = find_op("BitShift")->make();
-  struct Direction final : AttrVisitor {
-    std::string direction;
-    void attr(const char*, std::string& v) override { v = direction; }
-    void attr(const char*, int64_t&) override {}
-    void attr(const char*, double&) override {}
-    void attr(const char*, bool&) override {}
-    void attr(const char*, std::vector<int64_t>&) override {}
-    void attr(const char*, std::vector<double>&) override {}
-    void attr(const char*, std::vector<std::string>&) override {}
-    void attr(const char*, DType&) override {}
-    void attr(const char*, Program&) override {}
-    void attr(const char*, std::shared_ptr<Graph>&) override {}
-  } set;
-  set.direction = n.canonical();
-  op->visit(set);
+  set_attribute(*op, "direction", std::string(n.canonical()));
   return n.done(n.b.add(std::move(op), n.values()));
 }
 

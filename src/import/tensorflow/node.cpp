@@ -2,25 +2,21 @@
 #include "import/tensorflow/node.h"
 
 #include "import/tensorflow/checkpoint.h"
+#include "ir/attr_visitor.h"
 
 namespace lathe::tensorflow {
 
 namespace {
 
 // Overwrites the attributes of an operator that the node has under the same name.
-class Copier final : public AttrVisitor {
+class Copier final : public PartialVisitor {
  public:
+  using PartialVisitor::attr;
   explicit Copier(const Node& node) : node_(node) {}
   void attr(const char* n, int64_t& v) override { v = node_.i(n, v); }
   void attr(const char* n, double& v) override { v = node_.f(n, v); }
   void attr(const char* n, bool& v) override { v = node_.flag(n, v); }
   void attr(const char* n, std::string& v) override { v = std::string(node_.s(n, v)); }
-  void attr(const char*, std::vector<int64_t>&) override {}
-  void attr(const char*, std::vector<double>&) override {}
-  void attr(const char*, std::vector<std::string>&) override {}
-  void attr(const char*, DType&) override {}
-  void attr(const char*, Program&) override {}
-  void attr(const char*, std::shared_ptr<Graph>&) override {}
 
  private:
   const Node& node_;
