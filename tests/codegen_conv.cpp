@@ -2,6 +2,7 @@
 // Convolutions of many shapes against their reference, on every instruction set of this machine.
 #include <gtest/gtest.h>
 
+#include "codegen/line.h"
 #include "kernel_harness.h"
 #include "ops/conv.h"
 #include "ops/conv_transpose.h"
@@ -150,6 +151,20 @@ void check_transposed(const ConvCase& c) {
   check(op, c);
 }
 
+TEST(Line, given_any_length_then_tiles_cover_it) {
+  for (const int64_t length : {0, 1, 5, 6, 7, 9, 97, 40'000'001})
+    for (const int rows : {1, 2, 3, 6, 14}) {
+      const codegen::Tiles t = codegen::line_tiles(length, rows, true);
+      int64_t sum = t.whole * rows;
+      for (const int n : t.rest) {
+        EXPECT_TRUE(n > 0 && n <= rows);
+        sum += n;
+      }
+      EXPECT_EQ(sum, length) << rows;
+      EXPECT_LE(t.rest.size(), 2U);
+    }
+}
+
 TEST(Conv, given_odd_channels_and_filters_then_tails_are_right) {
   for (const int64_t channels : {1, 3, 5, 16, 17, 33})
     for (const int64_t filters : {1, 3, 16, 17, 33, 70})
@@ -171,6 +186,17 @@ TEST(Conv, given_kernels_and_strides_then_windows_are_right) {
                   .strides = {1, stride},
                   .pads = {0, 0, p, 0}});
     }
+}
+
+TEST(Conv, given_one_pixel_that_is_padding_or_not) {
+  for (const int64_t front : {0, 1, 2})
+    for (const int64_t stride : {1, 3})
+      check_conv({.input = {2, 7, 1, 10},
+                  .filters = 15,
+                  .kernel = {1, 1},
+                  .strides = {1, stride},
+                  .pads = {0, front, 0, 0},
+                  .group = 5});
 }
 
 TEST(Conv, given_dilations_and_odd_pads_then_windows_are_right) {

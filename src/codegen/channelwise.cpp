@@ -230,17 +230,19 @@ Schedule choose(const Lowering& lowering, const Contraction& c, const Shape2& sh
     const bool integers = !dtype_info(c.dtype).is_float;
     const bool at_once = rows + taps + 2 + (shape.k > 1) + 2 * integers <= target.vector_registers;
     if (!at_once && rows > target.vector_registers / 2) break;
-    double cycles = 0;
-    for (const int m : line_tiles(n.x, rows, c.x.out.is_const())) {
+    const auto tile = [&](int m) {
       const double fma = static_cast<double>(m * taps) / 2;
       const double inputs =
           at_once ? static_cast<double>((m - 1) * c.x.stride + c.x.reach() + 1) : static_cast<double>(m * c.x.kernel);
       const double loads =
           (inputs + static_cast<double>(taps)) / 2 + (shape.columns > 1 ? inputs * static_cast<double>(shape.k) : 0);
-      cycles += static_cast<double>(outer_taps) *
-                    (std::max({fma, loads, 4.0 * static_cast<double>(taps) * (m < 8 ? 8.0 - m : 0) / 16}) + 3) +
-                m * 2 + 12;
-    }
+      return static_cast<double>(outer_taps) *
+                 (std::max({fma, loads, 4.0 * static_cast<double>(taps) * (m < 8 ? 8.0 - m : 0) / 16}) + 3) +
+             m * 2 + 12;
+    };
+    const Tiles tiles = line_tiles(n.x, rows, c.x.out.is_const());
+    double cycles = tile(rows) * static_cast<double>(tiles.whole);
+    for (const int m : tiles.rest) cycles += tile(m);
     cycles *= static_cast<double>(n.lines * shape.vectors());
     if (best.cycles != 0 && cycles >= best.cycles) continue;
     best.rows = rows;

@@ -313,9 +313,8 @@ class Generator {
     if (!c.packed) return e.load(c.dtype, p, lanes, strip.masks[static_cast<size_t>(n)]);
     if (!w.narrow) return e.load_aligned(c.dtype, p, lanes, lanes * size);
     Val v = e.load_aligned(c.weights(), p, lanes, lanes * w_size);
-    if (c.weights() == DType::kF16) return e.b.CreateFPExt(v, e.vec(DType::kF32, lanes));
-    Val bits = e.b.CreateShl(e.b.CreateZExt(v, e.vec(DType::kI32, lanes)), e.constant_int(DType::kI32, 16, lanes));
-    return e.b.CreateBitCast(bits, e.vec(DType::kF32, lanes));
+    ProgramBuilder widen;
+    return e.program(widen.finish(cast(widen.input(c.weights()), c.dtype)), {&v, 1}, lanes);
   }
 
   /// Visits every tap (of each axis; all axes in one number) and every block of its steps.

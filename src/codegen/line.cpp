@@ -17,45 +17,24 @@ Site whole_site(Emitter& e, const Axis& axis, Val x, int rows) {
   return {x, rows, {{{e.i64(0), e.i64(axis.kernel)}, {}, axis.kernel}}};
 }
 
-/// Tiles of `rows` that begin at 0, and what is left at the end: a short rest and the tile before it are divided
-/// evenly, since small tiles wait for the latency of their sums.
-std::vector<int> known_tiles(int64_t length, int rows) {
-  std::vector<int> tiles(static_cast<size_t>(std::min<int64_t>(length / rows, 1 << 20)), rows);
-  int rest = static_cast<int>(length % rows);
-  if (rest == 0) return tiles;
-  if (rest * 2 <= rows && !tiles.empty()) {
-    rest += rows;
-    tiles.back() = (rest + 1) / 2;
-    rest /= 2;
-  }
-  tiles.push_back(rest);
-  return tiles;
-}
-
-/// The tiles of `known_tiles` for what remains of a line of `length` at the last piece, or tiles of halving sizes where
-/// the length is not known.
+/// The tiles of a line of `length` positions, or of halving sizes where that is not known. `last_piece`: as walk_line.
 void walk_inside(Emitter& e, const Axis& axis, int rows, Val begin, Val end, std::optional<int64_t> length,
                  int64_t last_piece, const std::function<void(const Site&)>& tile) {
   if (length) {
     const int64_t piece = last_piece ? last_piece : *length;
-    const std::vector<int> tiles = known_tiles(piece, rows);
-    int64_t rest = 0;
-    std::vector<int> last;
-    for (auto t = tiles.rbegin(); t != tiles.rend() && *t != rows; ++t) {
-      last.insert(last.begin(), *t);
-      rest += *t;
-    }
+    const auto [count, rest] = line_tiles(piece, rows, true);
     // Only the last piece ends where the line does; all others are whole tiles.
-    Val whole = rest == 0 ? end : e.imin(end, e.i64(*length - rest));
+    const int64_t rest_begin = *length - piece + count * rows;
+    Val whole = rest.empty() ? end : e.imin(end, e.i64(rest_begin));
     e.for_each(begin, whole, rows, [&](Val x) { tile(whole_site(e, axis, x, rows)); });
-    if (rest == 0) return;
-    const auto finish = [&] {
-      if (last.size() == 2 && last[0] == last[1]) {
-        e.for_each(whole, end, last[0], [&](Val x) { tile(whole_site(e, axis, x, last[0])); });
+    if (rest.empty()) return;
+    const auto finish = [&, &rest = rest] {
+      if (rest.size() == 2 && rest[0] == rest[1]) {
+        e.for_each(whole, end, rest[0], [&](Val x) { tile(whole_site(e, axis, x, rest[0])); });
         return;
       }
-      int64_t at = *length - rest;
-      for (const int n : last) {
+      int64_t at = rest_begin;
+      for (const int n : rest) {
         tile(whole_site(e, axis, e.i64(at), n));
         at += n;
       }
@@ -123,18 +102,28 @@ Taps clip_taps(Emitter& e, const Axis& axis, Val x, Val size) {
   return {lo, e.imax(lo, hi)};
 }
 
-std::vector<int> line_tiles(int64_t length, int rows, bool known) {
-  if (known) return known_tiles(length, rows);
-  std::vector<int> tiles(static_cast<size_t>(std::min<int64_t>(length / rows, 1 << 20)), rows);
-  int64_t rest = length % rows;
+Tiles line_tiles(int64_t length, int rows, bool known) {
+  Tiles t{length / rows, {}};
+  auto rest = static_cast<int>(length % rows);
+  if (known) {
+    if (rest == 0) return t;
+    if (rest * 2 <= rows && t.whole > 0) {
+      --t.whole;
+      rest += rows;
+      t.rest.push_back((rest + 1) / 2);
+      rest /= 2;
+    }
+    t.rest.push_back(rest);
+    return t;
+  }
   for (int n = rows; n > 1;) {
     n = (n + 1) / 2;
     if (rest >= n) {
-      tiles.push_back(n);
+      t.rest.push_back(n);
       rest -= n;
     }
   }
-  return tiles;
+  return t;
 }
 
 void walk_line(Emitter& e, const Axis& axis, int rows, Val begin, Val end, Val size,
@@ -155,7 +144,7 @@ void walk_line(Emitter& e, const Axis& axis, int rows, Val begin, Val end, Val s
     std::vector<Span> spans;
     size_t edges = 0;
     int64_t at = 0;
-    for (const int n : known_tiles(*length, rows)) {
+    const auto add = [&](int n) {
       const bool edge =
           at * axis.stride - axis.pad < 0 || (at + n - 1) * axis.stride - axis.pad + axis.reach() >= *input;
       if (!edge && !spans.empty() && !spans.back().edge && spans.back().rows == n)
@@ -164,7 +153,10 @@ void walk_line(Emitter& e, const Axis& axis, int rows, Val begin, Val end, Val s
         spans.push_back({at, n, 1, edge});
       edges += edge;
       at += n;
-    }
+    };
+    const Tiles tiles = line_tiles(*length, rows, true);
+    for (int64_t i = 0; i < tiles.whole; ++i) add(rows);
+    for (const int n : tiles.rest) add(n);
     if (edges <= kMaxEdgeTiles) {
       for (const Span& s : spans) {
         if (s.edge)

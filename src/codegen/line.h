@@ -50,7 +50,13 @@ struct Site {
 void walk_line(Emitter& e, const Axis& axis, int rows, Val begin, Val end, Val size,
                const std::function<void(const Site&)>& tile, int64_t last_piece = 0);
 
-/// The sizes of the tiles (for a cost model) that walk_line makes of a line of `length` positions.
-std::vector<int> line_tiles(int64_t length, int rows, bool known);
+/// The tiles of a line: `whole` ones of `rows` positions from its begin on, then `rest`.
+struct Tiles {
+  int64_t whole = 0;
+  std::vector<int> rest;
+};
+/// As walk_line makes them of `length` positions where none touches padding. `known`: the compiler knows the length; a
+/// short rest and the tile before it are then divided evenly, since small tiles wait for the latency of their sums.
+Tiles line_tiles(int64_t length, int rows, bool known);
 
 }  // namespace lathe::codegen

@@ -63,15 +63,19 @@ void pack_all(const PackSource& s, const T* from, T* to, int panel) {
 
 }  // namespace
 
-DType stored_type(const Operand& weights, DType sums) {
-  if (!weights.constant || sums != DType::kF32 || weights.constant->dtype() != DType::kF32) return sums;
-  const std::vector<float> values = weights.constant->to_f32();
+DType stored_type(const Operand& weights, DType element) {
+  if (!weights.constant || element != DType::kF32 || weights.constant->dtype() != DType::kF32) return element;
+  const auto bytes = weights.constant->bytes();  // a mapped file need not be aligned
   const auto exact = [&](auto narrow, auto widen) {
-    return std::ranges::all_of(
-        values, [&](float v) { return std::bit_cast<uint32_t>(widen(narrow(v))) == std::bit_cast<uint32_t>(v); });
+    for (size_t at = 0; at < bytes.size(); at += sizeof(float)) {
+      float v = 0;
+      std::memcpy(&v, bytes.data() + at, sizeof v);
+      if (std::bit_cast<uint32_t>(widen(narrow(v))) != std::bit_cast<uint32_t>(v)) return false;
+    }
+    return true;
   };
   if (exact(float_to_bf16, bf16_to_float)) return DType::kBF16;
-  return exact(float_to_half, half_to_float) ? DType::kF16 : sums;
+  return exact(float_to_half, half_to_float) ? DType::kF16 : element;
 }
 
 Dim PackSource::packed_bytes(int panel) const {

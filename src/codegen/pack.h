@@ -26,8 +26,9 @@ struct PackSource {
   [[nodiscard]] Dim packed_bytes(int panel) const;
 };
 
-/// The type that constant weights of f32 sums are stored in: f16 or bf16 if that holds each of them exactly.
-DType stored_type(const Operand& weights, DType sums);
+/// The type that weights are stored in: `element`, but constants of f32 as f16 or bf16 if that holds each of them
+/// exactly.
+DType stored_type(const Operand& weights, DType element);
 /// Packs a constant at build time; `source.dtype` may be what stored_type said.
 std::shared_ptr<const std::vector<std::byte>> pack(const PackSource& source, const Tensor& weights, int panel);
 /// Adds a kernel that packs buffer `from` when the engine runs; returns the packed buffer.

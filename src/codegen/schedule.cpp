@@ -68,14 +68,9 @@ struct Model {
   }
 
   [[nodiscard]] double line(int rows, int vectors, bool blocks) const {
-    double sum = 0;
-    const auto tiles = line_tiles(n.x, rows, known_length);
-    for (size_t i = 0; i < tiles.size();) {
-      size_t j = i;
-      while (j < tiles.size() && tiles[j] == tiles[i]) ++j;
-      sum += tile(tiles[i], vectors, blocks) * static_cast<double>(j - i);
-      i = j;
-    }
+    const Tiles tiles = line_tiles(n.x, rows, known_length);
+    double sum = tile(rows, vectors, blocks) * static_cast<double>(tiles.whole);
+    for (const int rest : tiles.rest) sum += tile(rest, vectors, blocks);
     return sum;
   }
 

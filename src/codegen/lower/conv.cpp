@@ -147,7 +147,7 @@ Status lower_conv(Lowering& lowering, const Node& node) {
     return call_channelwise(lowering, node, c, source, products, sums);
   if (const int tile = winograd_tile(lowering, node, c, weights.constant ? &*weights.constant : nullptr))
     return call_winograd(lowering, node, c, *weights.constant, a, sums, tile);
-  if (products.steps == Steps::kPlain) source.dtype = c.stored = stored_type(weights, c.dtype);
+  source.dtype = c.stored = stored_type(weights, products.element());
   const Schedule s = pick_schedule(lowering, node, c, shared_panel(lowering, c), "tile");
   LATHE_TRY(const BufferId packed, packed_weights(lowering, node, source, weights, s.panel));
   return call_contraction(lowering, node, c, s, a, packed, sums, "conv");

@@ -80,6 +80,7 @@ Status lower_conv_transpose(Lowering& lowering, const Node& node) {
   LATHE_TRY(const Operand weights, weight_operand(lowering, node, products, taps, w.back()));
   LATHE_TRY(const Operand x, image_operand(lowering, node, products, pixels, {}, op.group, w.back(), copies));
   const BufferId a = x.memory(lowering);
+  const DType stored = stored_type(weights, products.element());
 
   for (int64_t index = 0; index < phases; ++index) {
     std::vector<Phase> parts(spatial);
@@ -128,11 +129,11 @@ Status lower_conv_transpose(Lowering& lowering, const Node& node) {
       row_step = row_step * out[d + 1];
     }
     BufferId packed = kNone;
-    if (products.steps == Steps::kPlain) c.stored = stored_type(weights, c.dtype);
+    c.stored = stored;
     const int panel = shared_panel(lowering, c);
     if (reached) {
       PackSource source;
-      source.dtype = c.stored == DType::kUndefined ? products.element() : c.stored;
+      source.dtype = stored;
       source.groups = op.group;
       source.k = c.k;
       source.k_stride = 1;

@@ -112,7 +112,7 @@ Status lower_matmul(Lowering& lowering, const Node& node) {
             op.trans_a ? interleaved_operand(lowering, node, products, node.inputs[0], a_images, whole_k, m)
                        : image_operand(lowering, node, products, a_images * m, {}, 1, whole_k, copies));
   const bool constant = right.constant.has_value();
-  source.dtype = c.stored = by_steps ? source.dtype : stored_type(right, c.dtype);
+  source.dtype = c.stored = stored_type(right, products.element());
   c.packed =
       constant || trans_b || (lowering.typical(c.x.out) >= kPackRows && lowering.typical(k * n * size) >= kPackBytes);
   BufferId w = kNone;
