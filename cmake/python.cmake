@@ -44,7 +44,7 @@ function(lathe_python_module target name)
 endfunction()
 lathe_python_module(lathe_python _lathe SOURCES ${runtime_sources} LIBRARIES lathe_runtime)
 if(TARGET lathe_compiler)
-  lathe_python_module(lathe_python_compiler _compiler SOURCES ${compiler_sources} LIBRARIES lathe_compiler)
+  lathe_python_module(lathe_python_compiler _compiler SOURCES ${compiler_sources} LIBRARIES lathe_compiler dep_json)
 endif()
 
 file(GLOB_RECURSE modules CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR}/python/lathe

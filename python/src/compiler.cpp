@@ -7,6 +7,7 @@
 #include <string>
 
 #include "compiler/model_cache.h"
+#include "compiler/quantization_json.h"
 #include "errors.h"
 #include "lathe/compiler.hpp"
 
@@ -41,48 +42,8 @@ auto without_gil(compiler::BuildOptions& options, const py::object& progress, Wo
   return *result;
 }
 
-py::dict quantization_dict(const compiler::QuantizeReport& r) {
-  py::list layers, outputs, warnings;
-  for (const auto& l : r.layers) {
-    py::dict layer;
-    layer["name"] = l.name;
-    layer["op"] = l.op;
-    layer["precision"] = l.precision;
-    layer["snr_db"] = l.snr_db;
-    layer["cosine"] = l.cosine;
-    layer["flops"] = l.flops;
-    if (!l.why.empty()) layer["why"] = l.why;
-    if (l.alone_snr_db != 0) layer["alone_snr_db"] = l.alone_snr_db;
-    if (l.fp32_ms != 0) {
-      py::dict ms;
-      ms["fp32"] = l.fp32_ms;
-      ms["int8"] = l.int8_ms;
-      layer["ms"] = ms;
-    }
-    layers.append(layer);
-  }
-  for (const auto& o : r.outputs) {
-    py::dict output;
-    output["name"] = o.name;
-    output["snr_db"] = o.snr_db;
-    output["cosine"] = o.cosine;
-    output["max_abs_diff"] = o.max_abs_diff;
-    outputs.append(output);
-  }
-  py::dict tried, samples, out;
-  for (const auto& [name, snr] : r.tried) tried[py::str(name)] = snr;
-  samples["calibration"] = r.calibration_samples;
-  samples["search"] = r.search_samples;
-  samples["evaluation"] = r.evaluation_samples;
-  samples["disjoint"] = r.disjoint;
-  out["calibrator"] = r.calibrator;
-  out["tried_snr_db"] = tried;
-  out["samples"] = samples;
-  out["loss_percent"] = r.loss;
-  out["outputs"] = outputs;
-  out["layers"] = layers;
-  out["warnings"] = r.warnings;
-  return out;
+py::object quantization_dict(const compiler::QuantizeReport& r) {
+  return py::module_::import("json").attr("loads")(compiler::quantization_json(r).dump());
 }
 
 /// (input, element type, shape, bytes)

@@ -22,7 +22,6 @@ struct CalibrationFlags {
   [[nodiscard]] Status fill(compiler::QuantizeOptions& options) const;
 };
 
-Json quantization_json(const compiler::QuantizeReport& report);
 /// The layers that lost most (all of them with -v), the outputs, and warnings.
 void print_quantization(const compiler::QuantizeReport& report, const Output& out);
 

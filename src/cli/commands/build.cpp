@@ -6,6 +6,7 @@
 #include "cli/command.h"
 #include "cli/compiler_library.h"
 #include "cli/open.h"
+#include "compiler/quantization_json.h"
 
 namespace lathe::cli {
 namespace {
@@ -63,7 +64,7 @@ Status build(const Options& o, const Output& out) {
                    {"instructions", report.instructions},
                    {"seconds", seconds}};
   if (options.tune != "none") document["tuning"] = tuning_json(report.tuning);
-  if (report.quantization) document["quantization"] = quantization_json(*report.quantization);
+  if (report.quantization) document["quantization"] = compiler::quantization_json(*report.quantization);
   out.document(document);
   return {};
 }

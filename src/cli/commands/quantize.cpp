@@ -5,6 +5,7 @@
 #include "cli/command.h"
 #include "cli/compiler_library.h"
 #include "cli/open.h"
+#include "compiler/quantization_json.h"
 
 namespace lathe::cli {
 namespace {
@@ -39,7 +40,7 @@ Status quantize(const Options& o, const Output& out) {
                 {"nodes", made.file.nodes},
                 {"bytes", made.file.bytes},
                 {"external_bytes", made.file.external_bytes},
-                {"quantization", quantization_json(made.quantization)}});
+                {"quantization", compiler::quantization_json(made.quantization)}});
   return {};
 }
 
