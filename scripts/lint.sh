@@ -28,7 +28,7 @@ format() {
 }
 
 tidy() {
-  local folders='base|engine|runtime|ir|ops|import|cli'
+  local folders='base|engine|runtime|ir|ops|import|export|quant|cli'
   [ $full = 1 ] && folders='[a-z]+'
   sources 'src/*.cpp' | grep -E "^src/($folders)/" | grep -v '/longtail/' |
     xargs -r -P "${JOBS:-2}" -n 4 scripts/tidy.py

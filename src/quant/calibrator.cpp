@@ -23,7 +23,7 @@ struct Bin {
 std::vector<Bin> filled(const Histogram& h) {
   std::vector<Bin> r;
   for (int b = 0; b < Histogram::kBins; ++b)
-    if (const int64_t n = h.bins()[static_cast<size_t>(b)] - (b == Histogram::kBins / 2 ? h.zeros() : 0))
+    if (const int64_t n = h.bins()[static_cast<size_t>(b)] - (b == Histogram::kHalf ? h.zeros() : 0))
       // The outermost bins reach beyond what was seen.
       r.push_back({std::clamp(h.centre(b), static_cast<double>(h.min()), static_cast<double>(h.max())),
                    static_cast<double>(n)});

@@ -14,8 +14,10 @@ void Histogram::widen(double bound) {
   const int doublings = static_cast<int>(std::lround(std::log2(bound / bound_)));
   const int shift = std::min(doublings, 13);  // kBins is 2^13: beyond, everything lies beside 0
   std::vector<int64_t> merged(kBins);
-  for (int b = 0; b < kBins; ++b)
-    merged[static_cast<size_t>(((b - kBins / 2) >> shift) + kBins / 2)] += bins_[static_cast<size_t>(b)];
+  for (int b = 0; b < kBins; ++b) {
+    const int to = ((b - kHalf) >> shift) + kHalf;
+    merged[static_cast<size_t>(to)] += bins_[static_cast<size_t>(b)];
+  }
   bins_ = std::move(merged);
   bound_ = bound;
 }
@@ -38,10 +40,10 @@ void Histogram::add(std::span<const float> values) {
   const double largest = std::max({std::abs(static_cast<double>(low)), std::abs(static_cast<double>(high)), 0x1p-100});
   if (largest >= bound_) widen(std::exp2(std::floor(std::log2(largest)) + 1));
   // 2^13 bins over a power of two: the products are exact, and an element always falls into the same bin.
-  const auto scale = static_cast<float>(kBins / 2 / bound_);
+  const auto scale = static_cast<float>(kHalf / bound_);
   for (const float v : values) {
     if (!(std::abs(v) <= std::numeric_limits<float>::max())) continue;
-    const int b = static_cast<int>(std::floor(v * scale)) + kBins / 2;
+    const int b = static_cast<int>(std::floor(v * scale)) + kHalf;
     ++bins_[static_cast<size_t>(std::clamp(b, 0, kBins - 1))];
   }
 }

@@ -14,6 +14,7 @@ namespace lathe::quant {
 class Histogram {
  public:
   static constexpr int kBins = 8192;
+  static constexpr int kHalf = kBins / 2;  ///< of them are below 0
 
   void add(std::span<const float> values);
 
@@ -25,7 +26,7 @@ class Histogram {
   [[nodiscard]] double bound() const { return bound_; }
   [[nodiscard]] double bin_width() const { return 2 * bound_ / kBins; }
   /// The middle of bin `b`.
-  [[nodiscard]] double centre(int b) const { return (b - kBins / 2 + 0.5) * bin_width(); }
+  [[nodiscard]] double centre(int b) const { return (b - kHalf + 0.5) * bin_width(); }
   [[nodiscard]] std::span<const int64_t> bins() const { return bins_; }
 
  private:

@@ -90,11 +90,11 @@ class Finder {
 
   /// Joins v with everything that it is moved from.
   void join(ValueId start) {
-    std::vector<ValueId> todo = {start};
+    std::vector<ValueId> worklist = {start};
     if (root_.empty()) root_.resize(g_.value_count()), seen_.resize(g_.value_count());
-    while (!todo.empty()) {
-      const ValueId v = todo.back();
-      todo.pop_back();
+    while (!worklist.empty()) {
+      const ValueId v = worklist.back();
+      worklist.pop_back();
       if (seen_[static_cast<size_t>(v)]) continue;
       seen_[static_cast<size_t>(v)] = true;
       const NodeId producer = g_.value(v).producer;
@@ -106,7 +106,7 @@ class Finder {
       }
       for (const ValueId x : from) {
         parent_[static_cast<size_t>(representative(x))] = representative(v);
-        todo.push_back(x);
+        worklist.push_back(x);
       }
     }
   }
