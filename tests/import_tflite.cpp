@@ -9,7 +9,7 @@
 #include "import/import.h"
 #include "ir/evaluate.h"
 #include "onnx_model.h"
-#include "tflite_model.h"
+#include "tflite_import.h"
 
 namespace {
 
@@ -24,19 +24,7 @@ using T = tflite_model::Tensor;
 constexpr int32_t kAdd = 0, kFullyConnected = 9, kMul = 18, kRelu = 19, kReshape = 22, kCustom = 32, kLess = 58,
                   kIf = 118, kWhile = 119, kDilate = 203;
 
-class ImportTflite : public ::testing::Test {
- protected:
-  onnx_model::TempFolder folder;
-  Result<std::unique_ptr<Graph>> import(const std::string& content, const ImportOptions& options = {}) {
-    return import_model(folder.write("m.tflite", content), options);
-  }
-  void expect_error(const std::string& content, Code code, const std::string& text, const ImportOptions& options = {}) {
-    const auto g = import(content, options);
-    ASSERT_FALSE(g.has_value());
-    EXPECT_EQ(static_cast<int>(g.error().code), static_cast<int>(code)) << g.error().message;
-    EXPECT_NE(g.error().message.find(text), std::string::npos) << g.error().message;
-  }
-};
+using ImportTflite = tflite_model::ImportTest;
 
 // y = relu(x w^T + b): x [2, 3], w [2, 3].
 Model dense() {

@@ -5,7 +5,7 @@
 #include "import/import.h"
 #include "ir/evaluate.h"
 #include "onnx_model.h"
-#include "tflite_model.h"
+#include "tflite_import.h"
 
 namespace {
 
@@ -19,19 +19,7 @@ using T = tflite_model::Tensor;
 constexpr int32_t kAdd = 0, kRnn = 24, kSvdf = 27, kSequenceRnn = 35, kCallOnce = 129, kVarHandle = 142,
                   kReadVariable = 143, kAssignVariable = 144;
 
-class ImportTfliteState : public ::testing::Test {
- protected:
-  onnx_model::TempFolder folder;
-  Result<std::unique_ptr<Graph>> import(const std::string& content) {
-    return import_model(folder.write("m.tflite", content), {});
-  }
-  void expect_error(const std::string& content, Code code, const std::string& text) {
-    const auto g = import(content);
-    ASSERT_FALSE(g.has_value());
-    EXPECT_EQ(static_cast<int>(g.error().code), static_cast<int>(code)) << g.error().message;
-    EXPECT_NE(g.error().message.find(text), std::string::npos) << g.error().message;
-  }
-};
+using ImportTfliteState = tflite_model::ImportTest;
 
 /// Runs a graph as a session would: what its last outputs are, its last inputs become.
 class Runs {
