@@ -40,7 +40,6 @@ UNSUPPORTED: dict[tuple[str, str], tuple[tuple[bool, ...], str]] = {
     ("indexing", "unique"): (BOTH, "_unique2"),
     ("linear", "addbmm"): (BOTH, "addbmm"),
     ("linear", "bilinear"): (DECOMPOSED, "_trilinear"),
-    ("linear", "einsum_diagonal"): (EXPORTED, "repeated labels"),
     ("linear", "kron"): (EXPORTED, "kron"),
     ("linear", "matrix_power"): (EXPORTED, "matrix_power"),
     ("linear", "tensordot"): (EXPORTED, "tensordot"),
@@ -53,9 +52,6 @@ UNSUPPORTED: dict[tuple[str, str], tuple[tuple[bool, ...], str]] = {
     ("resizing", "grid_sample_bicubic_border"): (BOTH, "bicubic sampling with border padding"),
     ("torchvision", "deform_conv2d"): (BOTH, "deform_conv2d"),
     ("torchvision", "deform_conv2d_groups"): (BOTH, "deform_conv2d"),
-    ("torchvision", "roi_align"): (BOTH, "roi_align"),
-    ("torchvision", "roi_align_adaptive"): (BOTH, "roi_align"),
-    ("torchvision", "roi_align_aligned"): (BOTH, "roi_align"),
     ("torchvision", "roi_pool"): (BOTH, "roi_pool"),
     ("views", "as_strided"): (BOTH, "as_strided"),
 }
