@@ -14,4 +14,9 @@ inline Val elementary(Emitter& e, Prim prim, DType type, Val x) {
                    vector ? static_cast<int>(vector->getNumElements()) : 1);
 }
 
+/// exp of numbers that are at most 0, or NaN; f32 below the smallest normal one may become 0.
+inline Val exp_of_nonpositive(Emitter& e, DType type, Val x) {
+  return type == DType::kF32 ? e.exp_of_nonpositive(x) : elementary(e, Prim::kExp, type, x);
+}
+
 }  // namespace lathe::codegen

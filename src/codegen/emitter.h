@@ -89,9 +89,12 @@ class Emitter {
   Val reduce_add(Val v);  ///< sum of lanes, pairwise (fixed order)
   Val reduce_max(Val v);
   Val exp(Val x);  ///< f32, <= 2 ULP, full range, denormals and NaN kept
+  /// exp of f32 that are at most 0 (or NaN), <= 2 ULP; results below the smallest normal float may be 0.
+  Val exp_of_nonpositive(Val x);
   Val log(Val x);
-  Val erf(Val x);   ///< f32, <= 4 ULP
-  Val tanh(Val x);  ///< f32, <= 4 ULP
+  Val erf(Val x);      ///< f32, <= 4 ULP
+  Val tanh(Val x);     ///< f32, <= 4 ULP
+  Val sigmoid(Val x);  ///< f32, <= 3 ULP; results below the smallest normal float may be 0
   /// Result 0 of the program for vectors (or scalars) of `n` lanes; inputs in registers, of the program's dtypes.
   Val program(const Program& p, std::span<const Val> inputs, int n);
 

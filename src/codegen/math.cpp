@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Elementary functions on vectors, and elementwise programs. Error bounds are checked by tests/codegen_math.cpp.
-// Polynomials for exp, log and tanh: S. Moshier, Cephes (single precision).
+// Polynomials for log and tanh: S. Moshier, Cephes (single precision).
 #include <llvm/IR/IntrinsicsX86.h>
 
 #include <algorithm>
@@ -39,26 +39,76 @@ int lane_count(Val v) {
 
 }  // namespace
 
-Val Emitter::exp(Val x) {
-  Helper h{*this, lane_count(x)};
-  x = h.at_least(h.at_most(x, 90.0), -105.0);
+namespace {
+
+// exp(x) = q 2^k with k an integer and q in [sqrt(1/2), sqrt(2)].
+struct Exponential {
+  Val q = nullptr;
+  Val k = nullptr;        ///< as a float
+  Val shifted = nullptr;  ///< 1.5 2^23 + k, whose low nine bits are those of k
+};
+
+/// Of x, or of -x. The argument lies within +-110 or is NaN.
+Exponential exponential(Helper& h, Val x, bool negated = false) {
+  Emitter& e = h.e;
+  const double sign = negated ? -1 : 1;
   // Adding 1.5 * 2^23 rounds to an integer, whose bits then lie in the low mantissa: no conversion of NaN to int.
   constexpr double kMagic = 12582912.0;
-  constexpr int64_t kMagicBits = 0x4b400000;
-  Val shifted = fma(x, h.c(1.44269504088896341), h.c(kMagic));
-  Val kf = b.CreateFSub(shifted, h.c(kMagic));
-  Val r = fma(kf, h.c(-0.693359375), x);
-  r = fma(kf, h.c(2.12194440e-4), r);
-  Val q = h.poly(r, std::array{1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1,
-                               5.0000001201e-1, 1.0, 1.0});
-  if (target.arch == Arch::kX86_64 && target.vector_bits == 512 && h.n == 16)  // one instruction, denormals included
-    return b.CreateIntrinsic(llvm::Intrinsic::x86_avx512_mask_scalef_ps_512, {},
-                             {q, kf, q, b.getInt16(0xffff), b.getInt32(4)});
-  Val k = b.CreateSub(b.CreateBitCast(shifted, h.ints()), h.ci(kMagicBits));
+  Exponential r;
+  r.shifted = e.fma(x, h.c(sign * 1.44269504088896341), h.c(kMagic));
+  r.k = e.b.CreateFSub(r.shifted, h.c(kMagic));
+  Val rest = e.fma(r.k, h.c(sign * -0.693359375), x);
+  rest = e.fma(r.k, h.c(sign * 2.12194440e-4), rest);
+  // Weighted minimax fit of (e^r - 1 - r) / r^2 on |r| <= ln 2 / 2: 4e-9 of e^r.
+  std::array fit{
+      0.001381461275741458, 0.0083687175065279, 0.04166838899254799, 0.1666652113199234, 0.4999999403953552, 1.0, 1.0};
+  for (size_t i = 1; negated && i < fit.size(); i += 2) fit[i] = -fit[i];
+  r.q = h.poly(rest, fit);
+  return r;
+}
+
+/// 2^i for the integer in the low bits of `i` (an i32 whose lowest nine bits count): 0 for -127, infinity for 128.
+Val power_of_two(Helper& h, Val i) {
+  Emitter& e = h.e;
+  return e.b.CreateBitCast(e.b.CreateAdd(e.b.CreateShl(i, h.ci(23)), h.ci(int64_t{127} << 23)), h.floats());
+}
+
+bool has_scale(const Helper& h) {  // one instruction for q 2^k, denormals and overflow included
+  return h.e.target.arch == Arch::kX86_64 && h.e.target.vector_bits == 512 && h.n == 16;
+}
+Val scale(Helper& h, const Exponential& x) {
+  return h.e.b.CreateIntrinsic(llvm::Intrinsic::x86_avx512_mask_scalef_ps_512, {},
+                               {x.q, x.k, x.q, h.e.b.getInt16(0xffff), h.e.b.getInt32(4)});
+}
+
+/// q 2^k where k is in [-127, 128]: 0 for -127, infinity for 128.
+Val scale_once(Helper& h, const Exponential& x) {
+  if (has_scale(h)) return scale(h, x);
+  return h.e.b.CreateFMul(x.q, power_of_two(h, h.e.b.CreateBitCast(x.shifted, h.ints())));
+}
+
+}  // namespace
+
+Val Emitter::exp(Val x) {
+  Helper h{*this, lane_count(x)};
+  const Exponential r = exponential(h, h.at_least(h.at_most(x, 90.0), -105.0));
+  if (has_scale(h)) return scale(h, r);
   // 2^k in two factors: k reaches from below the smallest denormal to above the largest float.
+  Val k = b.CreateBitCast(r.shifted, h.ints());
   Val half = b.CreateAShr(k, h.ci(1));
-  auto power = [&](Val i) { return b.CreateBitCast(b.CreateShl(b.CreateAdd(i, h.ci(127)), h.ci(23)), h.floats()); };
-  return b.CreateFMul(b.CreateFMul(q, power(half)), power(b.CreateSub(k, half)));
+  return b.CreateFMul(b.CreateFMul(r.q, power_of_two(h, half)), power_of_two(h, b.CreateSub(k, half)));
+}
+
+Val Emitter::exp_of_nonpositive(Val x) {
+  Helper h{*this, lane_count(x)};
+  return scale_once(h, exponential(h, h.at_least(x, -88.0)));  // -88: k is -127
+}
+
+Val Emitter::sigmoid(Val x) {
+  // exp(-x) overflows to infinity at -88.8 (k is 128), where the sigmoid is below the smallest normal float.
+  Helper h{*this, lane_count(x)};
+  Val t = scale_once(h, exponential(h, h.at_least(h.at_most(x, 88.0), -88.8), true));
+  return b.CreateFDiv(h.c(1), b.CreateFAdd(t, h.c(1)));
 }
 
 Val Emitter::log(Val x) {
@@ -325,6 +375,8 @@ struct StepEmitter {
         return t == DType::kF32 ? e.erf(x) : per_lane("erf", t, {x});
       case Prim::kTanh:
         return t == DType::kF32 ? e.tanh(x) : per_lane("tanh", t, {x});
+      case Prim::kSigmoid:
+        return t == DType::kF32 ? e.sigmoid(x) : per_lane("sigmoid", t, {x});
       case Prim::kReciprocal:
         return b.CreateFDiv(e.constant(t, 1, n), x);
       case Prim::kSin:

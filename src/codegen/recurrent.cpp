@@ -239,7 +239,7 @@ struct StepEmitter {
 
   Val activate(int which, Val x) {
     const std::string& name = activations[static_cast<size_t>(direction * per_direction + which)];
-    if (name == "sigmoid") return e.b.CreateFDiv(f(1), e.b.CreateFAdd(f(1), e.exp(e.b.CreateFNeg(x))));
+    if (name == "sigmoid") return e.sigmoid(x);
     if (name == "tanh") return e.tanh(x);
     if (name == "relu") return e.fmax(x, f(0));
     return e.b.CreateFDiv(x, e.b.CreateFAdd(f(1), e.b.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, x)));  // softsign

@@ -12,13 +12,14 @@ namespace lathe {
 namespace {
 
 constexpr PrimInfo kPrims[] = {
-    {"input", 0}, {"constant", 0}, {"add", 2},   {"sub", 2},   {"mul", 2},    {"div", 2},   {"mod", 2},
-    {"fmod", 2},  {"pow", 2},      {"min", 2},   {"max", 2},   {"neg", 1},    {"abs", 1},   {"sign", 1},
-    {"floor", 1}, {"ceil", 1},     {"round", 1}, {"trunc", 1}, {"sqrt", 1},   {"exp", 1},   {"log", 1},
-    {"erf", 1},   {"tanh", 1},     {"sin", 1},   {"cos", 1},   {"tan", 1},    {"asin", 1},  {"acos", 1},
-    {"atan", 1},  {"sinh", 1},     {"cosh", 1},  {"asinh", 1}, {"acosh", 1},  {"atanh", 1}, {"reciprocal", 1},
-    {"eq", 2},    {"lt", 2},       {"le", 2},    {"and", 2},   {"or", 2},     {"xor", 2},   {"not", 1},
-    {"shl", 2},   {"shr", 2},      {"isnan", 1}, {"isinf", 1}, {"select", 3}, {"cast", 1},  {"bitcast", 1},
+    {"input", 0},      {"constant", 0}, {"add", 2},     {"sub", 2},   {"mul", 2},   {"div", 2},    {"mod", 2},
+    {"fmod", 2},       {"pow", 2},      {"min", 2},     {"max", 2},   {"neg", 1},   {"abs", 1},    {"sign", 1},
+    {"floor", 1},      {"ceil", 1},     {"round", 1},   {"trunc", 1}, {"sqrt", 1},  {"exp", 1},    {"log", 1},
+    {"erf", 1},        {"tanh", 1},     {"sigmoid", 1}, {"sin", 1},   {"cos", 1},   {"tan", 1},    {"asin", 1},
+    {"acos", 1},       {"atan", 1},     {"sinh", 1},    {"cosh", 1},  {"asinh", 1}, {"acosh", 1},  {"atanh", 1},
+    {"reciprocal", 1}, {"eq", 2},       {"lt", 2},      {"le", 2},    {"and", 2},   {"or", 2},     {"xor", 2},
+    {"not", 1},        {"shl", 2},      {"shr", 2},     {"isnan", 1}, {"isinf", 1}, {"select", 3}, {"cast", 1},
+    {"bitcast", 1},
 };
 static_assert(std::size(kPrims) == static_cast<size_t>(Prim::kBitcast) + 1);
 
@@ -255,6 +256,5 @@ Expr operator*(double a, Expr b) { return b.builder->constant(b.dtype(), a) * b;
 Expr operator/(double a, Expr b) { return b.builder->constant(b.dtype(), a) / b; }
 Expr min(Expr a, double b) { return min(a, a.builder->constant(a.dtype(), b)); }
 Expr max(Expr a, double b) { return max(a, a.builder->constant(a.dtype(), b)); }
-Expr sigmoid(Expr a) { return unary(Prim::kReciprocal, 1.0 + exp(-a)); }
 
 }  // namespace lathe

@@ -41,6 +41,7 @@ enum class Prim : uint8_t {
   kLog,
   kErf,
   kTanh,
+  kSigmoid /* 1 / (1 + exp(-a)) */,
   kSin,
   kCos,
   kTan,
@@ -162,8 +163,8 @@ inline Expr exp(Expr a) { return unary(Prim::kExp, a); }
 inline Expr log(Expr a) { return unary(Prim::kLog, a); }
 inline Expr sqrt(Expr a) { return unary(Prim::kSqrt, a); }
 inline Expr tanh(Expr a) { return unary(Prim::kTanh, a); }
+inline Expr sigmoid(Expr a) { return unary(Prim::kSigmoid, a); }
 inline Expr erf(Expr a) { return unary(Prim::kErf, a); }
 inline Expr abs(Expr a) { return unary(Prim::kAbs, a); }
-Expr sigmoid(Expr a);  ///< 1 / (1 + exp(-a))
 
 }  // namespace lathe

@@ -345,6 +345,8 @@ T float_unary(Prim p, T a) {
       return std::erf(a);
     case Prim::kTanh:
       return std::tanh(a);
+    case Prim::kSigmoid:
+      return 1 / (1 + std::exp(-a));
     case Prim::kSin:
       return std::sin(a);
     case Prim::kCos:

@@ -256,6 +256,7 @@ double hyperbolic_tangent(double x) {
   const double t = expm1(2 * a);
   return x != x ? x : with_sign(t / (t + 2), x);
 }
+double logistic(double x) { return 1 / (1 + exponential(-x)); }
 double area_sine(double x) {
   const double a = absolute(x);
   if (!(a < kInf)) return x;
@@ -306,6 +307,7 @@ LATHE_UNARY(exp, exponential)
 LATHE_UNARY(log, logarithm)
 LATHE_UNARY(erf, error_function)
 LATHE_UNARY(tanh, hyperbolic_tangent)
+LATHE_UNARY(sigmoid, logistic)
 LATHE_UNARY(sin, sine)
 LATHE_UNARY(cos, cosine)
 LATHE_UNARY(tan, tangent)

@@ -209,14 +209,14 @@ struct AttentionEmitter {
     for (size_t c = 0; c < width; ++c) {
       top[c] = larger(top[c], m[c]);
       base.push_back(finite(top[c], n));
-      alpha.push_back(e.exp(e.b.CreateFSub(m[c], base[c])));
+      alpha.push_back(e.exp_of_nonpositive(e.b.CreateFSub(m[c], base[c])));
     }
     const auto weigh = [&](Val j, const Vals& sums, int steps) {
       Vals next = sums;
       for (int s = 0; s < steps; ++s)
         for (size_t c = 0; c < width; ++c) {
           Val place = in_block(scores, e.add(j, e.i64(s)), static_cast<int>(c));
-          Val w = e.exp(e.b.CreateFSub(e.load(DType::kF32, place, n), base[c]));
+          Val w = e.exp_of_nonpositive(e.b.CreateFSub(e.load(DType::kF32, place, n), base[c]));
           e.store(DType::kF32, w, place);
           next[c] = e.b.CreateFAdd(next[c], w);
         }
@@ -373,7 +373,8 @@ struct AttentionEmitter {
       Vals next = a;
       for (int u = 0; u < vectors; ++u) {
         Val place = element(scores, e.add(i, e.i64(int64_t{u} * n)));
-        Val w = e.exp(e.b.CreateFSub(e.load(DType::kF32, place, lanes, active), lanes == 1 ? top : top_n));
+        Val w =
+            e.exp_of_nonpositive(e.b.CreateFSub(e.load(DType::kF32, place, lanes, active), lanes == 1 ? top : top_n));
         if (active) w = e.b.CreateSelect(active, w, f(0, lanes));
         e.store(DType::kF32, w, place, active);
         next[slot(lanes, u)] = e.b.CreateFAdd(a[slot(lanes, u)], w);

@@ -64,7 +64,7 @@ struct SoftmaxEmitter {
     Vals power;
     for (Val& v : x) {
       v = e.b.CreateFSub(v, top);
-      power.push_back(elementary(e, Prim::kExp, num.type, v));
+      power.push_back(exp_of_nonpositive(e, num.type, v));
     }
     Val normal = e.splat(normalizer(e.reduce_add(sum_of(power))), n);
     for (size_t i = 0; i < count; ++i) {
@@ -99,20 +99,20 @@ struct SoftmaxEmitter {
     tops.pop_back();
     Val top = larger(single, largest_lane(largest_of(tops)));
     Val top_n = e.splat(top, n);
-    Vals sums = fold_vectors(e, size, n, kUnroll, init(num.constant(0, n), num.constant(0, 1)),
-                             [&](Val i, int unroll, int lanes, Val mask, const Vals& a) {
-                               Vals next = a;
-                               for (int u = 0; u < unroll; ++u) {
-                                 Val at = e.add(i, e.i64(int64_t{u} * n));
-                                 Val p = elementary(
-                                     e, Prim::kExp, num.type,
-                                     e.b.CreateFSub(load(e.add(base, at), lanes, mask), lanes == 1 ? top : top_n));
-                                 if (mask) p = e.b.CreateSelect(mask, p, num.constant(0, n));
-                                 if (!log) e.store(num.type, p, e.at(e.scratch(), e.mul(at, work_bytes)), mask);
-                                 next[slot(lanes, u)] = e.b.CreateFAdd(a[slot(lanes, u)], p);
-                               }
-                               return next;
-                             });
+    Vals sums =
+        fold_vectors(e, size, n, kUnroll, init(num.constant(0, n), num.constant(0, 1)),
+                     [&](Val i, int unroll, int lanes, Val mask, const Vals& a) {
+                       Vals next = a;
+                       for (int u = 0; u < unroll; ++u) {
+                         Val at = e.add(i, e.i64(int64_t{u} * n));
+                         Val p = exp_of_nonpositive(
+                             e, num.type, e.b.CreateFSub(load(e.add(base, at), lanes, mask), lanes == 1 ? top : top_n));
+                         if (mask) p = e.b.CreateSelect(mask, p, num.constant(0, n));
+                         if (!log) e.store(num.type, p, e.at(e.scratch(), e.mul(at, work_bytes)), mask);
+                         next[slot(lanes, u)] = e.b.CreateFAdd(a[slot(lanes, u)], p);
+                       }
+                       return next;
+                     });
     single = sums.back();
     sums.pop_back();
     Val normal = normalizer(e.b.CreateFAdd(single, e.reduce_add(sum_of(sums))));
@@ -141,7 +141,7 @@ struct SoftmaxEmitter {
       Vals power;
       for (Val& v : x) {
         v = e.b.CreateFSub(v, top);
-        power.push_back(elementary(e, Prim::kExp, num.type, v));
+        power.push_back(exp_of_nonpositive(e, num.type, v));
       }
       Val sum = sum_of(power);
       Val normal = log ? elementary(e, Prim::kLog, num.type, sum) : e.b.CreateFDiv(num.constant(1, n), sum);
@@ -152,13 +152,12 @@ struct SoftmaxEmitter {
     Val top = e.loop(e.i64(0), size, 1, {num.lowest(n)},
                      [&](Val k, const Vals& a) { return Vals{larger(load(index(k), n, mask), a[0])}; })[0];
     Val sum = e.loop(e.i64(0), size, 1, {num.constant(0, n)}, [&](Val k, const Vals& a) {
-      return Vals{
-          e.b.CreateFAdd(a[0], elementary(e, Prim::kExp, num.type, e.b.CreateFSub(load(index(k), n, mask), top)))};
+      return Vals{e.b.CreateFAdd(a[0], exp_of_nonpositive(e, num.type, e.b.CreateFSub(load(index(k), n, mask), top)))};
     })[0];
     Val normal = log ? elementary(e, Prim::kLog, num.type, sum) : e.b.CreateFDiv(num.constant(1, n), sum);
     e.for_each(e.i64(0), size, 1, [&](Val k) {
       Val v = e.b.CreateFSub(load(index(k), n, mask), top);
-      put(result(log ? v : elementary(e, Prim::kExp, num.type, v), normal), k);
+      put(result(log ? v : exp_of_nonpositive(e, num.type, v), normal), k);
     });
   }
 };

@@ -46,6 +46,8 @@ std::string_view operator_of(const Step& s) {
       return "Erf";
     case Prim::kTanh:
       return "Tanh";
+    case Prim::kSigmoid:
+      return "Sigmoid";
     case Prim::kSin:
       return "Sin";
     case Prim::kCos:

@@ -61,7 +61,6 @@ Status unary(Writer& w, const Node& n, TensorId out, Builtin op) {
   return {};
 }
 Status relu(Writer& w, const Node& n, TensorId out) { return unary(w, n, out, Builtin::kRelu); }
-Status sigmoid(Writer& w, const Node& n, TensorId out) { return unary(w, n, out, Builtin::kLogistic); }
 Status hard_swish(Writer& w, const Node& n, TensorId out) { return unary(w, n, out, Builtin::kHardSwish); }
 
 Status gelu(Writer& w, const Node& n, TensorId out) {
@@ -75,20 +74,6 @@ Status leaky_relu(Writer& w, const Node& n, TensorId out) {
   LATHE_CHECK(floats_only(w, n));
   w.add(Builtin::kLeakyRelu, {w.tensor(n.inputs[0])}, out,
         fb::CreateLeakyReluOptions(w.b, static_cast<float>(number(n, "alpha"))));
-  return {};
-}
-
-// x * sigmoid(alpha x)
-Status swish(Writer& w, const Node& n, TensorId out) {
-  LATHE_CHECK(floats_only(w, n));
-  const TensorId x = w.tensor(n.inputs[0]);
-  const double alpha = number(n, "alpha");
-  TensorId inner = x;
-  if (alpha != 1)
-    inner = w.add(Builtin::kMul, {x, w.scalar(DType::kF32, alpha)}, w.temporary(DType::kF32, w.dims(x)),
-                  fb::CreateMulOptions(w.b));
-  const TensorId gate = w.add(Builtin::kLogistic, {inner}, w.temporary(DType::kF32, w.dims(x)));
-  w.add(Builtin::kMul, {x, gate}, out, fb::CreateMulOptions(w.b));
   return {};
 }
 
@@ -522,10 +507,8 @@ constexpr Row kRows[] = {
     {"Relu", relu},
     {"Reshape", reshape},
     {"Resize", resize},
-    {"Sigmoid", sigmoid},
     {"Slice", slice},
     {"Softmax", softmax},
-    {"Swish", swish},
     {"Tile", tile},
     {"Transpose", transpose},
 };

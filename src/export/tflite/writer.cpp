@@ -131,14 +131,14 @@ struct PrimRow {
   Builtin op;
 };
 constexpr PrimRow kPrims[] = {
-    {Prim::kPow, Builtin::kPow},         {Prim::kMin, Builtin::kMinimum},  {Prim::kMax, Builtin::kMaximum},
-    {Prim::kNeg, Builtin::kNeg},         {Prim::kAbs, Builtin::kAbs},      {Prim::kSign, Builtin::kSign},
-    {Prim::kFloor, Builtin::kFloor},     {Prim::kCeil, Builtin::kCeil},    {Prim::kRound, Builtin::kRound},
-    {Prim::kSqrt, Builtin::kSqrt},       {Prim::kExp, Builtin::kExp},      {Prim::kLog, Builtin::kLog},
-    {Prim::kTanh, Builtin::kTanh},       {Prim::kSin, Builtin::kSin},      {Prim::kCos, Builtin::kCos},
-    {Prim::kEq, Builtin::kEqual},        {Prim::kLt, Builtin::kLess},      {Prim::kLe, Builtin::kLessEqual},
-    {Prim::kAnd, Builtin::kLogicalAnd},  {Prim::kOr, Builtin::kLogicalOr}, {Prim::kNot, Builtin::kLogicalNot},
-    {Prim::kSelect, Builtin::kSelectV2}, {Prim::kCast, Builtin::kCast}};
+    {Prim::kPow, Builtin::kPow},        {Prim::kMin, Builtin::kMinimum},      {Prim::kMax, Builtin::kMaximum},
+    {Prim::kNeg, Builtin::kNeg},        {Prim::kAbs, Builtin::kAbs},          {Prim::kSign, Builtin::kSign},
+    {Prim::kFloor, Builtin::kFloor},    {Prim::kCeil, Builtin::kCeil},        {Prim::kRound, Builtin::kRound},
+    {Prim::kSqrt, Builtin::kSqrt},      {Prim::kExp, Builtin::kExp},          {Prim::kLog, Builtin::kLog},
+    {Prim::kTanh, Builtin::kTanh},      {Prim::kSigmoid, Builtin::kLogistic}, {Prim::kSin, Builtin::kSin},
+    {Prim::kCos, Builtin::kCos},        {Prim::kEq, Builtin::kEqual},         {Prim::kLt, Builtin::kLess},
+    {Prim::kLe, Builtin::kLessEqual},   {Prim::kAnd, Builtin::kLogicalAnd},   {Prim::kOr, Builtin::kLogicalOr},
+    {Prim::kNot, Builtin::kLogicalNot}, {Prim::kSelect, Builtin::kSelectV2},  {Prim::kCast, Builtin::kCast}};
 
 }  // namespace
 
