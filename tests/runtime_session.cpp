@@ -169,6 +169,19 @@ TEST_F(RuntimeSession, an_alias_that_exceeds_its_buffer_for_the_bound_shape_is_r
   expect_error(s->run(), Code::kDamaged, "exceeds the memory it is part of");
 }
 
+TEST_F(RuntimeSession, a_negative_size_of_the_whole_is_what_is_told_not_that_its_part_exceeds_it) {
+  Builder b;
+  const ExprId n = b.value_of(b.symbol("n", 1, 100));
+  const BufferId x = b.input("x", DType::kF32, n);
+  const BufferId out = b.output("out", DType::kF32, b.op(SizeExpr::Kind::kAdd, n, b.constant(-5)));
+  const BufferId part = b.buffer(Place::kAlias, DType::kF32, n, b.constant(0), out);
+  b.call("add_f32", test_kernels::add_f32, {x, x, part}, {n}, b.constant(1));
+  const auto s = session(load(b.take()));
+  const auto v = ramp(3);
+  ASSERT_OK(s->bind_input(0, v.data(), std::array<int64_t, 1>{3}));
+  expect_error(s->run(), Code::kUsage, "is negative");
+}
+
 /// x → indices of its nonzero elements (grown by the kernel) → doubled, their number known only at run time.
 Plan nonzero_plan(Place middle) {
   Builder b;

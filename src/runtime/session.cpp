@@ -144,8 +144,9 @@ std::unexpected<Error> Session::not_ready(int32_t at) const {
   const PlanInstr& i = plan.instrs[idx(at)];
   std::vector<ExprId> needed = i.scalars;
   needed.push_back(i.tasks);
-  for (const BufferId b : i.buffers)
-    if (b != kNone) needed.insert(needed.end(), {buffer(b).bytes, buffer(b).offset});
+  for (const BufferId id : i.buffers)
+    for (BufferId b = id; b != kNone; b = buffer(b).place == PlanBuffer::Place::kAlias ? buffer(b).index : kNone)
+      needed.insert(needed.end(), {buffer(b).bytes, buffer(b).offset});
   Sizes sizes = sizes_;
   for (size_t e = 0; e < plan.exprs.size(); ++e)
     if (auto s = size_evaluate(plan, static_cast<ExprId>(e), symbols_, sizes); !s) {
@@ -156,6 +157,11 @@ std::unexpected<Error> Session::not_ready(int32_t at) const {
   for (const ExprId e : needed)
     if (e != kNone && sizes.known[idx(e)] && sizes.value[idx(e)] < 0)
       return node_error(at, Code::kUsage, ("the size " + size_format(plan, e) + " is negative").c_str());
+  const auto known = [&](ExprId e) { return e != kNone && sizes.known[idx(e)] != 0; };
+  for (const BufferId id : i.buffers)
+    if (id != kNone && !storage_[idx(id)].at && known(buffer(id).bytes) && known(buffer(id).offset))
+      return node_error(at, Code::kDamaged,
+                        ("buffer " + std::to_string(id) + " exceeds the memory it is part of").c_str());
   return node_error(at, Code::kDamaged, "it runs before the sizes it needs are known");
 }
 

@@ -356,11 +356,12 @@ Status Session::place(BufferId id) {
     s.at = nullptr;
     return {};
   }
+  // What does not fit has no address: a negative size of the whole, of a branch that these shapes do not take, or a
+  // damaged plan. The instruction that uses it tells.
   const auto part_of = [&](std::byte* base, int64_t whole) -> Status {
-    if (bytes > whole || offset > whole - bytes)
-      return fail(Code::kDamaged, "damaged plan: buffer " + std::to_string(id) + " exceeds the memory it is part of");
-    s.at = base + offset;
-    s.capacity = bytes;
+    const bool fits = bytes <= whole && offset <= whole - bytes;
+    s.at = fits ? base + offset : nullptr;
+    s.capacity = fits ? bytes : 0;
     return {};
   };
   switch (b.place) {
