@@ -16,6 +16,7 @@ constexpr double kL2Vectors = 0.4;        // per cycle: measured on Zen 3 with A
 constexpr double kLoads = 1.45;           // per cycle, most of them broadcasts: Zen 3 with AVX2
 constexpr double kFarBytes = 10;          // per cycle
 constexpr int64_t kLineBytes = 32 << 10;  // of the sums of a line that waits on the stack
+constexpr int64_t kUnknownRows = 8;       // what a tile is chosen for where the number of rows may be any
 constexpr double kTaskOverhead = 800, kWakeOverhead = 12000;
 
 bool fits_registers(const Target& t, Steps steps, int rows, int vectors) {
@@ -157,6 +158,9 @@ std::vector<Schedule> candidates(const Lowering& lowering, const Contraction& c,
                 c.x.out.is_const(),
                 c.single_line(),
                 c.packed && c.k.is_const() && (c.single_line() || c.x.out.is_const())};
+  // Tiles of several rows lose a tenth on one row; tiles of one row take twice as long on many.
+  Model tiles = m;
+  if (!m.known_length) tiles.n.x = std::max(m.n.x, kUnknownRows);
   std::vector<Schedule> list;
   for (int vectors = 1; vectors <= 12; ++vectors) {
     if (panel && panel % (vectors * lanes) != 0) continue;
@@ -164,9 +168,9 @@ std::vector<Schedule> candidates(const Lowering& lowering, const Contraction& c,
     for (int rows = 1; rows <= 28 && (rows <= m.n.x || rows == 1 || !m.known_length); ++rows) {
       if (!fits_registers(target, c.steps, rows, vectors)) break;
       Schedule s{rows, vectors, pick_unroll(c, m, rows, vectors), panel ? panel : vectors * lanes};
-      s.cycles = m.total(rows, vectors, false);
+      s.cycles = tiles.total(rows, vectors, false);
       const int64_t line = m.single_line ? 0 : m.n.x * vectors * lanes * size;
-      if (const double blocked = m.blockable && line <= kLineBytes ? m.total(rows, vectors, true) : s.cycles;
+      if (const double blocked = m.blockable && line <= kLineBytes ? tiles.total(rows, vectors, true) : s.cycles;
           blocked < s.cycles) {
         s.cycles = blocked;
         s.k_block = m.k_block(vectors, s.unroll);

@@ -108,8 +108,30 @@ lathe::Status check_options(const BuildOptions& o) {
   return {};
 }
 
+/// The size to optimise for where nobody says it: a batch of one, and for other dimensions (lengths, heights) a number
+/// for which tiles of many rows pay; kernels for it are nearly as good for one row, which kernels for one row are not
+/// for many.
+constexpr int64_t kTypicalBatch = 1, kTypicalLength = 128;
+
+/// Sets `opt` of symbols that are dimensions of inputs, but for those in `given`.
+void choose_typical(Graph& graph, const std::set<std::string>& given) {
+  std::set<std::string> leading;
+  for (const ValueId v : graph.inputs)
+    if (const Shape& shape = graph.value(v).shape; !shape.empty()) leading.insert(shape[0].symbol_name());
+  for (const ValueId v : graph.inputs)
+    for (const Dim& d : graph.value(v).shape) {
+      const auto at = graph.symbols.find(d.symbol_name());
+      if (at == graph.symbols.end() || given.contains(at->first)) continue;
+      SymbolRange& range = at->second;
+      range.opt = std::clamp(leading.contains(at->first) ? kTypicalBatch : kTypicalLength, range.min, range.max);
+    }
+}
+
 /// Ranges of symbols from --min-shape, --opt-shape and --max-shape.
 lathe::Status set_ranges(Graph& graph, const BuildOptions& o) {
+  std::set<std::string> given;  // whose typical size the model or the caller tells
+  for (const auto& [name, range] : graph.symbols)
+    if (range.opt != std::clamp<int64_t>(1, range.min, range.max)) given.insert(name);
   struct Kind {
     const std::map<std::string, std::string>& shapes;
     int64_t SymbolRange::* field;
@@ -130,9 +152,17 @@ lathe::Status set_ranges(Graph& graph, const BuildOptions& o) {
                                       std::to_string(have.size()));
       for (size_t i = 0; i < have.size(); ++i) {
         const std::string symbol = have[i].symbol_name();
-        if (!symbol.empty() && wanted[i].is_const()) graph.symbols[symbol].*(kind.field) = wanted[i].value();
+        if (symbol.empty() || !wanted[i].is_const()) continue;
+        graph.symbols[symbol].*(kind.field) = wanted[i].value();
+        if (kind.field == &SymbolRange::opt) given.insert(symbol);
       }
     }
+  for (const auto& [name, range] : graph.symbols)
+    if (range.min > range.max || (given.contains(name) && (range.opt < range.min || range.opt > range.max)))
+      return fail(Code::kUsage, "sizes of \"" + name + "\": from " + std::to_string(range.min) + " to " +
+                                    std::to_string(range.max) + ", optimised for " + std::to_string(range.opt) +
+                                    "; --min-shape, --opt-shape and --max-shape must not decrease");
+  choose_typical(graph, given);
   return {};
 }
 

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 import pytest
 from conftest import Mlp, make_mlp, save_model
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 
 def test_writes_the_engine_where_asked(cli, mlp: Mlp, tmp_path: Path):
@@ -224,6 +224,48 @@ def test_symbolic_dimension_by_name(cli, batch_mlp: Mlp, tmp_path: Path):
     done = cli("build", batch_mlp.path, "-o", tmp_path / "m.lathe", "--shape", "x=rows,8")
     assert done.code == 0, done.err
     assert cli("inspect", tmp_path / "m.lathe", "--json").json["inputs"][0]["shape"] == ["rows", 8]
+
+
+@pytest.fixture
+def sequences(tmp_path: Path) -> Path:
+    """A product whose batch and length are symbols."""
+    weights = numpy_helper.from_array(np.ones((8, 48), np.float32), "w")
+    ports = [
+        helper.make_tensor_value_info(n, TensorProto.FLOAT, ["batch", "length", d]) for n, d in (("x", 8), ("y", 48))
+    ]
+    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "g", ports[:1], ports[1:], [weights])
+    path = tmp_path / "sequences.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "flags, expected",
+    [
+        ([], {"batch": 1, "length": 128}),
+        (["--opt-shape", "x=4x16x8"], {"batch": 4, "length": 16}),
+        (["--max-shape", "x=9x64x8"], {"batch": 1, "length": 64}),
+        (["--min-shape", "x=2x200x8"], {"batch": 2, "length": 200}),
+    ],
+)
+def test_lengths_that_nobody_tells_are_taken_to_be_long(cli, sequences: Path, tmp_path: Path, flags, expected):
+    done = cli("build", sequences, "-o", tmp_path / "m.lathe", "--target", "x86-64-avx2", *flags)
+    assert done.code == 0, done.err
+    inspected = cli("inspect", tmp_path / "m.lathe", "--json").json
+    assert {s["name"]: s["opt"] for s in inspected["symbols"]} == expected
+    tactic = next(n["tactic"] for n in inspected["targets"][0]["nodes"] if "MatMul" in n["op"])
+    assert not tactic.startswith("matmul 1x"), "tiles of one row are slow on many"
+
+
+@pytest.mark.parametrize("low, typical, high", [(4, 2, 8), (1, 9, 8), (9, None, 8)])
+def test_sizes_must_not_decrease(cli, sequences: Path, tmp_path: Path, low, typical, high):
+    flags = ["--min-shape", f"x={low}x16x8", "--max-shape", f"x={high}x16x8"]
+    if typical:
+        flags += ["--opt-shape", f"x={typical}x16x8"]
+    done = cli("build", sequences, "-o", tmp_path / "m.lathe", *flags)
+    assert done.code == 2
+    assert "batch" in done.err
+    assert not (tmp_path / "m.lathe").exists()
 
 
 def test_model_may_follow_a_list_of_shapes(cli, batch_mlp: Mlp, tmp_path: Path):
