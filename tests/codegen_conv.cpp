@@ -26,6 +26,7 @@ struct ConvCase {
   Epilogue epilogue = Epilogue::kNone;
   bool constant_weights = true;
   std::vector<bool> symbolic = {};  ///< which input dimensions the compiler does not know
+  int64_t typical = 1;              ///< size that symbolic ones are optimised for
   std::vector<int64_t> output_padding = {};
   DType exact_in = DType::kF32;  ///< a narrower type that holds the filters' elements
 
@@ -90,7 +91,10 @@ void check(const Operator& op, const ConvCase& c, Math math = Math::kStrict) {
   Graph graph;
   Shape shape = to_shape(c.input);
   for (size_t d = 0; d < c.symbolic.size(); ++d)
-    if (c.symbolic[d]) shape[d] = Dim::symbol("s" + std::to_string(d));
+    if (c.symbolic[d]) {
+      shape[d] = Dim::symbol("s" + std::to_string(d));
+      graph.symbols["s" + std::to_string(d)].opt = c.typical;
+    }
   std::vector<Tensor> inputs = {x};
   std::vector<ValueId> ids = {graph.add_input("x", DType::kF32, shape)};
   if (c.constant_weights)
@@ -373,6 +377,28 @@ TEST(Conv, given_default_math_then_winograd_tiles_join) {
   check_conv(
       {.input = {1, 14, 14, 128}, .filters = 256, .kernel = {3, 3}, .pads = {1, 1, 1, 1}, .epilogue = Epilogue::kRelu},
       winograd);
+}
+
+TEST(Conv, given_default_math_and_unknown_sizes_then_winograd_tiles_join) {
+  const std::vector<std::vector<int64_t>> inputs = {{1, 28, 28, 64}, {2, 13, 9, 64}, {1, 1, 1, 64},
+                                                    {3, 2, 7, 64},   {1, 33, 4, 64}, {0, 8, 8, 64}};
+  for (const auto& input : inputs)
+    for (const Epilogue epilogue : {Epilogue::kNone, Epilogue::kResidual, Epilogue::kSigmoid})
+      check_conv({.input = input,
+                  .filters = 48,
+                  .kernel = {3, 3},
+                  .pads = {1, 1, 1, 1},
+                  .epilogue = epilogue,
+                  .symbolic = {true, true, true, false},
+                  .typical = 28},
+                 Math::kDefault);
+  check_conv({.input = {1, 11, 2, 64},
+              .filters = 40,
+              .kernel = {3, 3},
+              .pads = {0, 2, 1, 0},
+              .symbolic = {false, true, true, false},
+              .typical = 28},
+             Math::kDefault);
 }
 
 TEST(Conv, given_one_or_three_spatial_dimensions) {

@@ -70,15 +70,18 @@ std::vector<Vals> both_ways(const std::vector<Vals>& tile, F f) {
 }
 
 struct Plane {
-  int m, side;           ///< output and input tile
-  int64_t down, across;  ///< tiles of one image
-  Dim tiles, rows;       ///< of all images; rows of a plane: odd, so that planes do not share cache sets
-  int64_t block;         ///< tiles per transform task
+  int m, side;            ///< output and input tile
+  Dim across, per_image;  ///< tiles of a line, and of one image
+  Dim tiles, rows;        ///< of all images; rows of a plane: odd, so that planes do not share cache sets
+  int64_t block;          ///< tiles per transform task
+  /// What kernels need to know of sizes.
+  [[nodiscard]] std::vector<Dim> dims() const { return {across, per_image, tiles, rows}; }
 };
 
 Plane plane_of(const Lowering& lowering, const Contraction& c, int m) {
-  Plane p{m, m + 2, (c.outer[0].out.value() + m - 1) / m, (c.x.out.value() + m - 1) / m, 0, 0, 0};
-  p.tiles = c.image_count() * Dim(p.down * p.across);
+  const auto count = [m](const Dim& size) { return max(ceil_div(size, m), 0); };
+  Plane p{m, m + 2, count(c.x.out), count(c.outer[0].out) * count(c.x.out), 0, 0, 0};
+  p.tiles = c.image_count() * p.per_image;
   p.rows = p.tiles.is_const() ? Dim(p.tiles.value() | 1) : p.tiles + Dim(1);
   // Some 10 µs a task, and four for each thread if that leaves enough for a task to do.
   const int64_t tile_cycles = std::max(c.k.value(), c.columns.value()) / lowering.target.f32_lanes() * 100 + 50;
@@ -140,10 +143,13 @@ std::shared_ptr<const std::vector<std::byte>> transformed_weights(const Contract
 struct TilePlace {
   Val image, y, x;
 };
-TilePlace place_of(Emitter& e, const Plane& p, Val t) {
-  Val per_image = e.i64(p.down * p.across);
-  Val within = e.rem(t, per_image);
-  return {e.div(t, per_image), e.mul(e.div(within, e.i64(p.across)), p.m), e.mul(e.rem(within, e.i64(p.across)), p.m)};
+/// `place(t)` once the sizes are loaded.
+std::function<TilePlace(Val)> places(Emitter& e, const Plane& p) {
+  Val per_image = e.dim(p.per_image), across = e.dim(p.across);
+  return [&e, m = p.m, per_image, across](Val t) {
+    Val within = e.rem(t, per_image);
+    return TilePlace{e.div(t, per_image), e.mul(e.div(within, across), m), e.mul(e.rem(within, across), m)};
+  };
 }
 
 void for_tiles(Emitter& e, const Plane& p, const std::function<void(Val)>& body) {
@@ -165,12 +171,14 @@ void for_channels(Emitter& e, int64_t channels, const std::function<void(Val, Va
 
 // Buffers: x, zeros (as many as channels), V.
 void emit_input(Emitter& e, const Contraction& c, const Plane& p) {
-  const int64_t channels = c.k.value(), height = c.outer[0].in.value(), width = c.x.in.value(), pixel = channels * 4;
+  const int64_t channels = c.k.value(), pixel = channels * 4;
   const auto side = static_cast<size_t>(p.side);
+  const auto place_of = places(e, p);
+  Val height = e.dim(c.outer[0].in), width = e.dim(c.x.in), line = e.mul(width, pixel);
   Val plane = e.mul(e.dim(p.rows), pixel);
   Val table = e.alloca_bytes(static_cast<int64_t>(side * side) * 8);
   for_tiles(e, p, [&](Val t) {
-    const TilePlace at = place_of(e, p, t);
+    const TilePlace at = place_of(t);
     Val y0 = e.sub(at.y, e.i64(c.outer[0].pad)), x0 = e.sub(at.x, e.i64(c.x.pad));
     Val origin = e.at(e.buf(0), e.mul(e.add(e.mul(e.add(e.mul(at.image, height), y0), width), x0), pixel));
     Val to = e.at(e.buf(2), e.mul(t, pixel));
@@ -188,11 +196,12 @@ void emit_input(Emitter& e, const Contraction& c, const Plane& p) {
       });
     };
     const auto direct = [&](size_t i, size_t j) {
-      return e.at(origin, (static_cast<int64_t>(i) * width + static_cast<int64_t>(j)) * pixel);
+      return e.at(origin, e.add(e.mul(line, static_cast<int64_t>(i)), e.i64(static_cast<int64_t>(j) * pixel)));
     };
     auto& b = e.b;
-    Val inside = b.CreateAnd(b.CreateAnd(b.CreateICmpSGE(y0, e.i64(0)), b.CreateICmpSLE(y0, e.i64(height - p.side))),
-                             b.CreateAnd(b.CreateICmpSGE(x0, e.i64(0)), b.CreateICmpSLE(x0, e.i64(width - p.side))));
+    Val inside =
+        b.CreateAnd(b.CreateAnd(b.CreateICmpSGE(y0, e.i64(0)), b.CreateICmpSLE(y0, e.sub(height, e.i64(p.side)))),
+                    b.CreateAnd(b.CreateICmpSGE(x0, e.i64(0)), b.CreateICmpSLE(x0, e.sub(width, e.i64(p.side)))));
     e.if_else(
         inside,
         [&] {
@@ -204,7 +213,7 @@ void emit_input(Emitter& e, const Contraction& c, const Plane& p) {
           for (size_t i = 0; i < side; ++i)
             for (size_t j = 0; j < side; ++j) {
               Val y = e.add(y0, e.i64(static_cast<int64_t>(i))), x = e.add(x0, e.i64(static_cast<int64_t>(j)));
-              Val in = b.CreateAnd(b.CreateICmpULT(y, e.i64(height)), b.CreateICmpULT(x, e.i64(width)));
+              Val in = b.CreateAnd(b.CreateICmpULT(y, height), b.CreateICmpULT(x, width));
               b.CreateStore(b.CreateSelect(in, direct(i, j), e.buf(1)),
                             e.at(table, static_cast<int64_t>(i * side + j) * 8));
             }
@@ -218,16 +227,18 @@ void emit_input(Emitter& e, const Contraction& c, const Plane& p) {
 
 // Buffers: M, bias (may be null), y, those of the epilogue.
 void emit_output(Emitter& e, const Contraction& c, const Plane& p, const Epilogue& epilogue) {
-  const int64_t columns = c.columns.value(), height = c.outer[0].out.value(), width = c.x.out.value();
+  const int64_t columns = c.columns.value();
   const auto side = static_cast<size_t>(p.side);
+  const auto place_of = places(e, p);
+  Val height = e.dim(c.outer[0].out), width = e.dim(c.x.out);
   const int64_t vector_bytes = int64_t{e.lanes()} * 4;
   Val plane = e.mul(e.dim(p.rows), columns * 4);
   Val buffer = e.alloca_bytes(int64_t{p.m} * p.m * vector_bytes);
   for_tiles(e, p, [&](Val t) {
-    const TilePlace at = place_of(e, p, t);
+    const TilePlace at = place_of(t);
     Val from = e.at(e.buf(0), e.mul(t, columns * 4));
     Val row0 = e.add(e.mul(e.add(e.mul(at.image, height), at.y), width), at.x);
-    Val down = e.imin(e.sub(e.i64(height), at.y), e.i64(p.m)), across = e.imin(e.sub(e.i64(width), at.x), e.i64(p.m));
+    Val down = e.imin(e.sub(height, at.y), e.i64(p.m)), across = e.imin(e.sub(width, at.x), e.i64(p.m));
     for_channels(e, columns, [&](Val column, Val mask) {
       Val offset = e.mul(column, 4);
       std::vector<Vals> d(side, Vals(side));
@@ -260,13 +271,15 @@ void emit_output(Emitter& e, const Contraction& c, const Plane& p, const Epilogu
         return;
       }
       Val full = e.b.CreateAnd(e.b.CreateICmpEQ(down, e.i64(p.m)), e.b.CreateICmpEQ(across, e.i64(p.m)));
-      if (height % p.m == 0 && width % p.m == 0) full = e.b.getTrue();
+      const auto whole = [&](const Dim& size) { return size.is_const() && size.value() % p.m == 0; };
+      if (whole(c.outer[0].out) && whole(c.x.out)) full = e.b.getTrue();
       e.if_else(
           full,
           [&] {
             for (size_t i = 0; i < o.size(); ++i)
               for (size_t j = 0; j < o.size(); ++j)
-                store(value(i, j), e.add(row0, e.i64(static_cast<int64_t>(i) * width + static_cast<int64_t>(j))));
+                store(value(i, j),
+                      e.add(row0, e.add(e.mul(width, static_cast<int64_t>(i)), e.i64(static_cast<int64_t>(j)))));
             return Vals{};
           },
           rolled);
@@ -282,7 +295,7 @@ int winograd_tile(Lowering& lowering, const Node& node, const Contraction& c, co
     return 0;
   if (c.groups != 1 || c.outer.size() != 1 || !c.k.is_const() || !c.columns.is_const()) return 0;
   for (const Axis* a : {&c.outer[0], &c.x})
-    if (a->kernel != 3 || a->stride != 1 || a->dilation != 1 || !a->in.is_const() || !a->out.is_const()) return 0;
+    if (a->kernel != 3 || a->stride != 1 || a->dilation != 1) return 0;
   const int64_t k = c.k.value(), columns = c.columns.value();
   if (k < kMinChannels || columns < kMinChannels) return 0;
   const Target& target = layout_target(lowering);
@@ -332,7 +345,9 @@ Status call_winograd(Lowering& lowering, const Node& node, const Contraction& co
                  m = lowering.temporary(points * p.rows * c.columns * Dim(4));
 
   Call in;
-  in.scalars = Lowering::symbolic({p.tiles, p.rows});
+  std::vector<Dim> sizes = p.dims();
+  sizes.insert(sizes.end(), {c.outer[0].in, c.x.in});
+  in.scalars = Lowering::symbolic(sizes);
   in.kernel = lowering.kernel("winograd_in", in.scalars, [&](Emitter& e) { emit_input(e, c, p); });
   in.buffers = {a, lowering.weight(std::make_shared<std::vector<std::byte>>(static_cast<size_t>(c.k.value() * 4))), v};
   in.tasks = tasks;
@@ -346,7 +361,8 @@ Status call_winograd(Lowering& lowering, const Node& node, const Contraction& co
 
   const Epilogue epilogue(lowering, node);
   Call out;
-  std::vector<Dim> dims = {p.tiles, p.rows};
+  std::vector<Dim> dims = p.dims();
+  dims.insert(dims.end(), {c.outer[0].out, c.x.out});
   dims.insert(dims.end(), epilogue.scalars().begin(), epilogue.scalars().end());
   out.scalars = Lowering::symbolic(dims);
   out.kernel = lowering.kernel("winograd_out", out.scalars, [&](Emitter& e) { emit_output(e, c, p, epilogue); });
