@@ -5,6 +5,7 @@
     ZOO=~/zoo python bench/zoo.py                       # every $ZOO/onnx/*.onnx
     python bench/zoo.py resnet50 yolo_n --threads 1,2 --against onnxruntime,openvino --json result.json
     python bench/zoo.py path/to/model.onnx
+    python bench/zoo.py ../shared/models --suffix .tflite --against litert      # every such file below a folder
 
 Inputs are $ZOO/inputs/<model>.npz (arrays by input name; others in it are ignored), else made up. Each runtime runs in a
 process of its own on bound buffers in the same loop; rounds go through the runtimes in turn, so that a change of the
@@ -28,13 +29,18 @@ from lathe.compare import measure
 from lathe.measure import example_inputs
 
 
-def find(zoo: Path, names: list[str]) -> list[Path]:
+def find(zoo: Path, names: list[str], suffix: str) -> list[Path]:
     if not names:
         return sorted((zoo / "onnx").glob("*.onnx"))
-    paths = [Path(name) if name.endswith(".onnx") else zoo / "onnx" / f"{name}.onnx" for name in names]
-    for path in paths:
-        if not path.is_file():
-            sys.exit(f"{path}: no such file")
+    paths = []
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            paths += sorted(path.rglob(f"*{suffix}"))
+            continue
+        paths.append(path if path.suffix else zoo / "onnx" / f"{name}.onnx")
+        if not paths[-1].is_file():
+            sys.exit(f"{paths[-1]}: no such file")
     return paths
 
 
@@ -64,15 +70,15 @@ def show(result: dict[str, Any]) -> None:
     for run in result["runs"]:
         ours = run["rows"][0]
         if ours.get("error"):
-            print(f"{result['model']:<20}{run['threads']:>2}  lathe failed: {ours['error']}")
+            print(f"{result['model'][:30]:<30}{run['threads']:>2}  lathe failed: {ours['error']}")
             continue
         for peer in run["rows"][1:]:
             if peer.get("error"):
-                print(f"{result['model']:<20}{run['threads']:>2}  {peer['runtime']} failed: {peer['error']}")
+                print(f"{result['model'][:30]:<30}{run['threads']:>2}  {peer['runtime']} failed: {peer['error']}")
                 continue
             difference = "-" if ours["max_rel_diff"] is None else f"{ours['max_rel_diff']:.1e}"
             print(
-                f"{result['model']:<20}{run['threads']:>2}  {peer['runtime']:<17}"
+                f"{result['model'][:30]:<30}{run['threads']:>2}  {peer['runtime']:<17}"
                 f"{peer['min_ms'] / ours['min_ms']:>6.2f}{peer['p50_ms'] / ours['p50_ms']:>6.2f}"
                 f"{ours['min_ms']:>10.3f}{ours['p50_ms']:>10.3f}{peer['min_ms']:>10.3f}{peer['p50_ms']:>10.3f}"
                 f"{difference:>10}{result['build_s']:>8.1f}{ours['load_ms']:>8.1f}{ours['first_run_ms']:>9.1f}",
@@ -82,7 +88,9 @@ def show(result: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="*", help="names in $ZOO/onnx, or paths")
+    parser.add_argument("models", nargs="*", help="names in $ZOO/onnx, or files, or folders")
+    parser.add_argument("--suffix", default=".onnx", help="of the files in given folders")
+    parser.add_argument("--skip", default=[], type=lambda s: s.split(","), help="files of these names")
     parser.add_argument("--zoo", type=Path, default=Path(os.environ.get("ZOO", "zoo")))
     parser.add_argument("--against", type=lambda s: s.split(","), default=["onnxruntime"])
     parser.add_argument("--threads", type=lambda s: [int(t) for t in s.split(",")], default=[1, 2])
@@ -94,16 +102,18 @@ def main() -> None:
     options = parser.parse_args()
 
     print(
-        f"{'model':<20}{'T':>2}  {'against':<17}{'min':>6}{'p50':>6}{'min ms':>10}{'p50 ms':>10}{'its min':>10}{'its p50':>10}"
+        f"{'model':<30}{'T':>2}  {'against':<17}{'min':>6}{'p50':>6}{'min ms':>10}{'p50 ms':>10}{'its min':>10}{'its p50':>10}"
         f"{'rel diff':>10}{'build s':>8}{'load ms':>8}{'first ms':>9}"
     )
     results, logs = [], []
     with tempfile.TemporaryDirectory() as folder:
-        for model in find(options.zoo, options.models):
+        for model in find(options.zoo, options.models, options.suffix):
+            if model.name in options.skip:
+                continue
             try:
                 result = bench_model(options.zoo, model, options, folder)
             except lathe.Error as error:
-                print(f"{model.stem:<20}    not built ({error.code}): {error}")
+                print(f"{model.stem[:30]:<30}    not built ({error.code}): {error}")
                 results.append({"model": model.stem, "error": {"code": error.code, "message": str(error)}})
                 continue
             show(result)
@@ -112,13 +122,19 @@ def main() -> None:
                 rows = run["rows"]
                 if len(rows) > 1 and rows[0]["p50_ms"] and rows[1]["p50_ms"]:
                     logs.append(
-                        (run["threads"], rows[1]["min_ms"] / rows[0]["min_ms"], rows[1]["p50_ms"] / rows[0]["p50_ms"])
+                        (
+                            run["threads"],
+                            rows[1]["min_ms"],
+                            rows[1]["min_ms"] / rows[0]["min_ms"],
+                            rows[1]["p50_ms"] / rows[0]["p50_ms"],
+                        )
                     )
     for threads in options.threads:
-        own = np.array([[least, median] for t, least, median in logs if t == threads])
-        if len(own):
-            least, median = np.exp(np.log(own).mean(axis=0))
-            print(f"geometric mean, {threads} threads, {len(own)} models: min {least:.2f}, p50 {median:.2f}")
+        for name, limit in (("", float("inf")), (" under 1 ms", 1.0)):
+            own = np.array([[least, median] for t, ms, least, median in logs if t == threads and ms < limit])
+            if len(own):
+                least, median = np.exp(np.log(own).mean(axis=0))
+                print(f"geometric mean, {threads} threads, {len(own)} models{name}: min {least:.2f}, p50 {median:.2f}")
     if options.json:
         options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
