@@ -238,10 +238,19 @@ struct StepEmitter {
       case Prim::kConstant:
         return dtype_info(s.dtype).is_float ? std::pair{s.value, s.value}
                                             : std::pair{static_cast<double>(s.integer), static_cast<double>(s.integer)};
-      case Prim::kMin:
-        return {std::min(of(s.a).first, of(s.b).first), std::min(of(s.a).second, of(s.b).second)};
-      case Prim::kMax:
-        return {std::max(of(s.a).first, of(s.b).first), std::max(of(s.a).second, of(s.b).second)};
+      case Prim::kMin: {
+        const auto a = of(s.a), b = of(s.b);
+        return {std::min(a.first, b.first), std::min(a.second, b.second)};
+      }
+      case Prim::kMax: {
+        const auto a = of(s.a), b = of(s.b);
+        return {std::max(a.first, b.first), std::max(a.second, b.second)};
+      }
+      case Prim::kAnd:
+        if (const Step& mask = program.steps[static_cast<size_t>(s.b)];
+            mask.prim == Prim::kConstant && dtype_info(s.dtype).is_int && mask.integer >= 0)
+          return {0, static_cast<double>(mask.integer)};
+        return {-kInfinity, kInfinity};
       default:
         return {-kInfinity, kInfinity};
     }
@@ -411,6 +420,8 @@ struct StepEmitter {
       case Prim::kShl:
       case Prim::kShr: {
         // Shifting by the width or more leaves nothing (but the sign), not LLVM's poison.
+        if (const auto [low, high] = bounds(s.b); low >= 0 && high < dtype_bits(t))
+          return s.prim == Prim::kShl ? b.CreateShl(x, y) : sign ? b.CreateAShr(x, y) : b.CreateLShr(x, y);
         Val inside = b.CreateICmpULT(y, e.constant_int(t, dtype_bits(t), n));
         if (s.prim == Prim::kShr && sign)
           return b.CreateAShr(x, b.CreateSelect(inside, y, e.constant_int(t, dtype_bits(t) - 1, n)));

@@ -13,7 +13,8 @@ namespace {
 constexpr int32_t kMost = std::numeric_limits<int32_t>::max(), kLeast = std::numeric_limits<int32_t>::min();
 constexpr int64_t kHalf = int64_t{1} << 30;
 
-Expr constant(Expr like, int64_t v) { return like.builder->constant(DType::kI64, static_cast<double>(v)); }
+Expr constant(Expr like, int64_t v) { return like.builder->constant(like.dtype(), static_cast<double>(v)); }
+Expr wide(Expr x) { return cast(x, DType::kI64); }
 
 }  // namespace
 
@@ -73,11 +74,24 @@ int32_t exp_of_negative(int32_t x) {
 Expr shift_left(Expr x, int64_t by) { return by == 0 ? x : binary(Prim::kShl, x, constant(x, by)); }
 Expr shift_right(Expr x, int64_t by) { return by == 0 ? x : binary(Prim::kShr, x, constant(x, by)); }
 
-Expr high_mul(Expr a, Expr b) { return shift_right(a * b + constant(a, kHalf), 31); }
+Expr high_mul(Expr a, Expr b) {
+  if (a.dtype() == DType::kI32) return cast(high_mul(wide(a), wide(b)), DType::kI32);
+  return shift_right(a * b + constant(a, kHalf), 31);
+}
 
 Expr divide_by_power(Expr x, int exponent) {
   if (exponent == 0) return x;
+  if (x.dtype() == DType::kI32) return divide_by_power(x, constant(x, exponent - 1), false);
   return shift_right(x + constant(x, int64_t{1} << (exponent - 1)) + shift_right(x, 63), exponent);
+}
+
+// To add the half at once could overflow: all bits but one go first, then a half is 1. high_mul never gives the least
+// i32, so that 1 less is one, too.
+Expr divide_by_power(Expr x, Expr exponent_less_1, bool some_0) {
+  const Expr by = binary(Prim::kAnd, exponent_less_1, constant(x, 31));
+  const Expr doubled = binary(Prim::kShr, x + shift_right(x, 31), by);
+  const Expr y = shift_right(doubled + constant(x, 1), 1);
+  return some_0 ? select(compare(Prim::kLt, exponent_less_1, constant(x, 0)), x, y) : y;
 }
 
 Expr divide_by_power(Expr x, Expr exponent) {

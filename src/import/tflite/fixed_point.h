@@ -30,17 +30,23 @@ int32_t exp_of_negative(int32_t x);
 /// round(v), halves away from zero.
 double round_away(double v);
 
-/// The same in programs; x in i64.
+/// The same in programs; x in i64, or where stated in i32, which is quicker where it holds all that occurs.
+/// i32 as well.
 Expr high_mul(Expr a, Expr b);
+/// i32 as well, of what high_mul gave.
 Expr divide_by_power(Expr x, int exponent);
+/// The same in i32, by exponent_less_1 + 1, varying; where that is 0, x itself if `some_0`.
+Expr divide_by_power(Expr x, Expr exponent_less_1, bool some_0);
 /// `exponent` > 0, varying.
 Expr divide_by_power(Expr x, Expr exponent);
 Expr saturating_shift(Expr x, int exponent);
+/// i32 as well.
 Expr multiply(Expr x, Multiplier m);
 /// As the one above, for a multiplier that varies.
 Expr multiply(Expr x, Expr value, Expr shift);
 /// Value and shift of the multiplier that is 1 / sqrt(x), for x > 0 (1 where x <= 1).
 std::pair<Expr, Expr> inverse_sqrt(Expr x);
+/// Of any integer type.
 Expr shift_left(Expr x, int64_t by);
 Expr shift_right(Expr x, int64_t by);
 /// Position of the highest bit of x > 0.

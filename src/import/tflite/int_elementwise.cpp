@@ -44,8 +44,8 @@ Result<Values> int_add(Node& n) {
   const DType type = n.out_dtype(0);
   const Range range = activation_range(type, *q.out, activation_of(n));
   return n.done(pointwise(n, {n.in(0), n.in(1)}, [&](std::span<const Expr> e) {
-    const Expr a = fixed::multiply(fixed::shift_left(centred(e[0], q.x->zero_point()), shift), mx);
-    const Expr b = fixed::multiply(fixed::shift_left(centred(e[1], q.y->zero_point()), shift), my);
+    const Expr a = fixed::multiply(fixed::shift_left(small_centred(e[0], q.x->zero_point()), shift), mx);
+    const Expr b = fixed::multiply(fixed::shift_left(small_centred(e[1], q.y->zero_point()), shift), my);
     return stored(fixed::multiply(n.canonical() == "Sub" ? a - b : a + b, mo), *q.out, range, type);
   }));
 }
@@ -56,7 +56,7 @@ Result<Values> int_mul(Node& n) {
   const DType type = n.out_dtype(0);
   const Range range = activation_range(type, *q.out, activation_of(n));
   return n.done(pointwise(n, {n.in(0), n.in(1)}, [&](std::span<const Expr> e) {
-    const Expr product = centred(e[0], q.x->zero_point()) * centred(e[1], q.y->zero_point());
+    const Expr product = small_centred(e[0], q.x->zero_point()) * small_centred(e[1], q.y->zero_point());
     return stored(fixed::multiply(product, m), *q.out, range, type);
   }));
 }
@@ -111,7 +111,7 @@ Result<Values> int_relu(Node& n) {
   if (kind == "0_to_1") range.low = std::max(range.low, q.out->zero_point());
   const auto m = fixed::multiplier(static_cast<double>(q.x->scale() / q.out->scale()));
   return n.done(pointwise(n, {n.in(0)}, [&](std::span<const Expr> e) {
-    return stored(fixed::multiply(centred(e[0], q.x->zero_point()), m), *q.out, range, type);
+    return stored(fixed::multiply(small_centred(e[0], q.x->zero_point()), m), *q.out, range, type);
   }));
 }
 
@@ -124,7 +124,7 @@ Result<Values> int_leaky_relu(Node& n) {
              sloped = fixed::multiplier(static_cast<double>(q.x->scale() * alpha / q.out->scale()));
   const DType type = n.out_dtype(0);
   return n.done(pointwise(n, {n.in(0)}, [&](std::span<const Expr> e) {
-    const Expr x = centred(e[0], q.x->zero_point()), zero = e[0].builder->constant(DType::kI64, 0);
+    const Expr x = small_centred(e[0], q.x->zero_point()), zero = x.builder->constant(x.dtype(), 0);
     const Expr y = select(compare(Prim::kLe, zero, x), fixed::multiply(x, same), fixed::multiply(x, sloped));
     return stored(y, *q.out, activation_range(type, *q.out, fb::Activation::NONE), type);
   }));
@@ -136,9 +136,9 @@ Result<Values> int_prelu(Node& n) {
              sloped = fixed::multiplier(static_cast<double>(q.x->scale() * q.y->scale() / q.out->scale()));
   const DType type = n.out_dtype(0);
   return n.done(pointwise(n, {n.in(0), n.in(1)}, [&](std::span<const Expr> e) {
-    const Expr x = centred(e[0], q.x->zero_point()), zero = e[0].builder->constant(DType::kI64, 0);
+    const Expr x = small_centred(e[0], q.x->zero_point()), zero = x.builder->constant(x.dtype(), 0);
     const Expr y = select(compare(Prim::kLe, zero, x), fixed::multiply(x, same),
-                          fixed::multiply(x * centred(e[1], q.y->zero_point()), sloped));
+                          fixed::multiply(x * small_centred(e[1], q.y->zero_point()), sloped));
     return stored(y, *q.out, activation_range(type, *q.out, fb::Activation::NONE), type);
   }));
 }

@@ -23,6 +23,12 @@ Expr centred(Expr x, int64_t zero_point) {
   return zero_point == 0 ? v : v - static_cast<double>(zero_point);
 }
 
+Expr small_centred(Expr x, int64_t zero_point) {
+  if (dtype_bits(x.dtype()) != 8) return centred(x, zero_point);
+  const Expr v = cast(x, DType::kI32);
+  return zero_point == 0 ? v : v - static_cast<double>(zero_point);
+}
+
 namespace {
 
 Range type_range(DType t) {
@@ -67,6 +73,39 @@ ValueId requantized_64(Node& n, ValueId sums, const std::vector<fixed::Multiplie
   });
 }
 
+/// Numbers that a requantization takes, one for each multiplier: a constant where all are the same, else an input.
+struct Table {
+  DType type;
+  std::vector<int64_t> numbers;
+
+  template <class F>
+  static Table of(DType type, const std::vector<fixed::Multiplier>& multipliers, F&& number) {
+    Table t{type, {}};
+    for (const fixed::Multiplier& m : multipliers) t.numbers.push_back(number(m));
+    return t;
+  }
+  [[nodiscard]] bool any(auto&& what) const { return std::ranges::any_of(numbers, what); }
+};
+
+/// The node of a function of sums and of numbers from tables.
+ValueId tabled(Node& n, ValueId sums, const std::vector<Table>& tables,
+               const std::function<Expr(Expr, std::span<const Expr>)>& build) {
+  Values inputs = {sums};
+  for (const Table& t : tables) {
+    if (same(t.numbers)) continue;
+    Tensor numbers = Tensor::zeros(t.type, {static_cast<int64_t>(t.numbers.size())});
+    for (size_t i = 0; i < t.numbers.size(); ++i) numbers.set_i64(static_cast<int64_t>(i), t.numbers[i]);
+    inputs.push_back(n.b.constant(std::move(numbers)));
+  }
+  return pointwise(n, std::move(inputs), [&](std::span<const Expr> x) {
+    std::vector<Expr> p;
+    size_t next = 1;
+    for (const Table& t : tables)
+      p.push_back(same(t.numbers) ? x[0].builder->constant(t.type, static_cast<double>(t.numbers[0])) : x[next++]);
+    return build(x[0], p);
+  });
+}
+
 }  // namespace
 
 ValueId requantized(Node& n, ValueId sums, const std::vector<fixed::Multiplier>& multipliers, Rounding rounding,
@@ -75,44 +114,47 @@ ValueId requantized(Node& n, ValueId sums, const std::vector<fixed::Multiplier>&
   if (a == fb::Activation::TANH || a == fb::Activation::SIGN_BIT)
     n.b.set_error({Code::kUnsupported, "this built-in activation is not supported on integers"});
   const Range range = activation_range(type, out, a);
-  if (rounding == Rounding::kOnce && n.b.dtype(sums) == DType::kI64)
-    return requantized_64(n, sums, multipliers, out, range);
-  // A factor, then a shift to the left, or one of more than 0 to the right; each is a vector where it differs.
-  const auto vector = [&](auto&& f) {
-    std::vector<int64_t> v;
-    for (const fixed::Multiplier& m : multipliers) v.push_back(f(m));
-    return v;
-  };
-  std::vector<std::vector<int64_t>> tables;
-  if (rounding == Rounding::kTwice)
-    tables = {vector([](const auto& m) { return int64_t{m.value}; }),
-              vector([](const auto& m) { return int64_t{std::max(-m.shift, 0)}; }),
-              vector([](const auto& m) { return int64_t{std::max(m.shift, 0)}; })};
-  else if (rounding == Rounding::kOnce)
-    tables = {vector([](const auto& m) { return int64_t{m.value}; }),
-              vector([](const auto& m) { return int64_t{31 - m.shift}; })};
-  else
-    tables = {vector([](const auto& m) { return shortened(m); }),
-              vector([](const auto& m) { return int64_t{15 - m.shift}; })};
-  Values inputs = {sums};
-  for (const auto& t : tables)
-    if (!same(t)) inputs.push_back(n.b.i64s(t));
-  return pointwise(n, std::move(inputs), [&](std::span<const Expr> x) {
-    size_t next = 1;
-    const auto number = [&](int64_t v) { return x[0].builder->constant(DType::kI64, static_cast<double>(v)); };
-    std::vector<Expr> p;
-    for (const auto& t : tables) p.push_back(same(t) ? number(t[0]) : x[next++]);
-    const Expr half = fixed::shift_right(binary(Prim::kShl, number(1), p[1]), 1);
-    Expr v = wide(x[0]);
-    if (rounding != Rounding::kTwice) return stored(binary(Prim::kShr, v * p[0] + half, p[1]), out, range, type);
-    if (std::ranges::any_of(tables[2], [](int64_t s) { return s > 0; })) v = binary(Prim::kShl, v, p[2]);
-    const Expr product = fixed::high_mul(v, p[0]);
-    if (same(tables[1]))
-      return stored(fixed::divide_by_power(product, static_cast<int>(tables[1][0])), out, range, type);
-    Expr towards = fixed::shift_right(product, 63);
-    if (std::ranges::find(tables[1], 0) != tables[1].end())
-      towards = select(compare(Prim::kLt, number(0), p[1]), towards, number(0));
-    return stored(binary(Prim::kShr, product + half + towards, p[1]), out, range, type);
+  const bool small = n.b.dtype(sums) == DType::kI32;
+  if (rounding == Rounding::kOnce && !small) return requantized_64(n, sums, multipliers, out, range);
+  const auto table = [&](DType t, auto&& number) { return Table::of(t, multipliers, number); };
+  using M = const fixed::Multiplier&;
+  if (rounding == Rounding::kTwice) {
+    // Shifts to the left come before the multiplication; 31 bits and a shift to the right after it.
+    const DType t = small ? DType::kI32 : DType::kI64;
+    const Table factors = table(t, [](M m) { return int64_t{m.value}; });
+    const Table left = table(t, [](M m) { return int64_t{std::max(m.shift, 0)}; });
+    const Table right = table(t, [&](M m) { return int64_t{std::max(-m.shift, 0)} - (small ? 1 : 0); });
+    const bool some_0 = right.any([&](int64_t s) { return s == (small ? -1 : 0); });
+    return tabled(n, sums, {factors, right, left}, [&](Expr v, std::span<const Expr> p) {
+      if (left.any([](int64_t s) { return s > 0; })) v = binary(Prim::kShl, v, p[2]);
+      const Expr product = fixed::high_mul(v, p[0]);
+      if (small) return stored(fixed::divide_by_power(product, p[1], some_0), out, range, type);
+      if (same(right.numbers))
+        return stored(fixed::divide_by_power(product, static_cast<int>(right.numbers[0])), out, range, type);
+      const Expr none = v.builder->constant(t, 0), one = v.builder->constant(t, 1);
+      const Expr half = fixed::shift_right(binary(Prim::kShl, one, p[1]), 1);
+      Expr towards = fixed::shift_right(product, 63);
+      if (some_0) towards = select(compare(Prim::kLt, none, p[1]), towards, none);
+      return stored(binary(Prim::kShr, product + half + towards, p[1]), out, range, type);
+    });
+  }
+  const bool once = rounding == Rounding::kOnce;
+  const int bits = once ? 31 : 15;
+  const Table factors =
+      table(small ? DType::kI32 : DType::kI64, [&](M m) { return once ? int64_t{m.value} : shortened(m); });
+  const auto shift = [&](M m) { return std::max(bits - m.shift, 0); };
+  const Table halves = table(DType::kI64, [&](M m) { return int64_t{1} << shift(m) >> 1; });
+  // What is left after 32 bits fits i32.
+  const Table right = table(DType::kI32, [&](M m) { return int64_t{shift(m) - 32}; });
+  if (small && !right.any([](int64_t s) { return s < 0; }))
+    return tabled(n, sums, {factors, halves, right}, [&](Expr v, std::span<const Expr> p) {
+      const Expr product = wide(v) * wide(p[0]) + p[1];
+      const Expr by = binary(Prim::kAnd, p[2], v.builder->constant(DType::kI32, 31));
+      const Expr upper = cast(fixed::shift_right(product, 32), DType::kI32);
+      return stored(binary(Prim::kShr, upper, by), out, range, type);
+    });
+  return tabled(n, sums, {factors, halves, right}, [&](Expr v, std::span<const Expr> p) {
+    return stored(binary(Prim::kShr, wide(v) * wide(p[0]) + p[1], wide(p[2]) + 32.0), out, range, type);
   });
 }
 

@@ -7,13 +7,15 @@
 #include "import/tflite/handlers.h"
 
 /// What the handlers of quantized integers share. Results are those of LiteRT's reference kernels to the bit: sums are
-/// exact, and everything around them is a program in i64 or a table made at import.
+/// exact, and everything around them is a program in i32 or i64 or a table made at import.
 namespace lathe::tflite {
 
 /// An elementwise node whose function `build` writes; its inputs come in the types they have.
 ValueId pointwise(Node& n, Values inputs, const std::function<Expr(std::span<const Expr>)>& build);
 /// x - zero point, in i64.
 Expr centred(Expr x, int64_t zero_point);
+/// The same in i32 where x has 8 bits.
+Expr small_centred(Expr x, int64_t zero_point);
 inline Expr wide(Expr x) { return cast(x, DType::kI64); }
 
 /// The least and the largest integer that a result with this activation has.

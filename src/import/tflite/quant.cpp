@@ -40,13 +40,13 @@ Result<Values> quantize(Node& n) {
     return n.done(pointwise(n, {n.in(0)}, [&](std::span<const Expr> e) {
       // Limited before it becomes an integer, so that any real does.
       const Expr steps = fixed::round_away(cast(e[0], DType::kF32) / static_cast<double>(out->scale()));
-      return stored(wide(min(max(steps, -1e6), 1e6)), *out, range, type);
+      return stored(cast(min(max(steps, -1e6), 1e6), DType::kI32), *out, range, type);
     }));
   const Quantization* in = n.quant_in(0);
   if (!in || in->per_axis()) return unsupported("its input has no scale, or one for each channel");
   const auto m = fixed::multiplier(static_cast<double>(in->scale()) / static_cast<double>(out->scale()));
   return n.done(pointwise(n, {n.in(0)}, [&](std::span<const Expr> e) {
-    return stored(fixed::multiply(centred(e[0], in->zero_point()), m), *out, range, type);
+    return stored(fixed::multiply(small_centred(e[0], in->zero_point()), m), *out, range, type);
   }));
 }
 
