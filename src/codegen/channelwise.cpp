@@ -250,6 +250,7 @@ Schedule choose(const Lowering& lowering, const Contraction& c, const Shape2& sh
     best.cycles = cycles;
   }
   best.vectors = 1;
+  best.cycles += c.epilogue_work / 2 * static_cast<double>(n.lines * n.x * shape.vectors());
   // Tasks: blocks of lines; few enough that rows shared by neighbours are not read too often.
   const int threads = std::max(1, lowering.options.threads_hint);
   double best_cost = 0;
@@ -257,7 +258,7 @@ Schedule choose(const Lowering& lowering, const Contraction& c, const Shape2& sh
     const int64_t block = (n.lines + parts - 1) / parts;
     const auto tasks = static_cast<double>(n.images * ((n.lines + block - 1) / block));
     const double task = best.cycles * static_cast<double>(block) / static_cast<double>(n.lines) + 600;
-    const double cost = std::ceil(tasks / threads) * task + (tasks > 1 ? 0.3 * task + 12000 : 0);
+    const double cost = std::ceil(tasks / threads) * task + (tasks > 1 ? kUneven * task + kWakeOverhead : 0);
     if (best_cost != 0 && cost >= best_cost) continue;
     best_cost = cost;
     best.row_block = block;
@@ -299,13 +300,25 @@ std::shared_ptr<const std::vector<std::byte>> pack_channelwise(const PackSource&
 
 }  // namespace
 
+namespace {
+
+int cost(const Step& step) {
+  if (step.prim == Prim::kInput || step.prim == Prim::kConstant) return 0;
+  return step.prim >= Prim::kSqrt && step.prim <= Prim::kAtanh ? 20 : step.prim == Prim::kPow ? 40 : 1;
+}
+
+}  // namespace
+
 bool is_long_epilogue(const Program& p) {
-  int cost = 0;
-  for (const Step& step : p.steps) {
-    if (step.prim == Prim::kInput || step.prim == Prim::kConstant) continue;
-    cost += step.prim >= Prim::kSqrt && step.prim <= Prim::kAtanh ? 20 : step.prim == Prim::kPow ? 40 : 1;
-  }
-  return cost > 8;
+  int sum = 0;
+  for (const Step& step : p.steps) sum += cost(step);
+  return sum > 8;
+}
+
+double epilogue_work(const Program& p) {
+  double sum = 0;
+  for (const Step& step : p.steps) sum += cost(step) * (dtype_bits(step.dtype) > 32 ? 3 : 1);
+  return sum;
 }
 
 bool channelwise_fits(const Target& target, const Contraction& c) {
@@ -330,6 +343,7 @@ Status call_channelwise(Lowering& lowering, const Node& node, const Contraction&
   Contraction c = contraction;
   c.bias = bias != kNone;
   c.long_epilogue = is_long_epilogue(node.epilogue);
+  c.epilogue_work = epilogue_work(node.epilogue);
   const Shape2 shape = shape_of(lowering.target, c);
   const Schedule s = choose(lowering, c, shape);
   const Epilogue epilogue(lowering, node);

@@ -24,5 +24,7 @@ Status call_channelwise(Lowering& lowering, const Node& node, const Contraction&
 
 /// Transcendental functions expand to dozens of instructions each: an epilogue with them is kept in a loop.
 bool is_long_epilogue(const Program& p);
+/// Instructions for one vector of sums, about.
+double epilogue_work(const Program& p);
 
 }  // namespace lathe::codegen

@@ -57,6 +57,7 @@ struct Contraction {
   Dim w_k;
   bool bias = false;
   bool long_epilogue = false;  ///< too much code to repeat for each accumulator: rolled into a loop
+  double epilogue_work = 0;    ///< instructions of the epilogue for one vector, about; for the cost model
 
   /// Row of the output matrix that (image, line, x) is: image * out_image + sum(line_i * out_outer_i) + x * out_x +
   /// out_first; in rows. The pitch is groups * columns.
@@ -90,6 +91,10 @@ struct ContractionSize {
   int64_t images = 1, lines = 1, x = 1, k = 1, columns = 1;
 };
 ContractionSize typical_size(const Lowering& lowering, const Contraction& c);
+/// What tasks cost beyond their work, in cycles: to begin one, and to have other threads join in.
+constexpr double kTaskOverhead = 800, kWakeOverhead = 4000;
+/// How much longer the last of several threads takes than a fair share.
+constexpr double kUneven = 0.2;
 
 /// Schedules worth trying, best by the cost model first. `panel`: 0, or what the width must divide.
 std::vector<Schedule> candidates(const Lowering& lowering, const Contraction& c, const Target& target, int panel);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "codegen/channelwise.h"
 #include "codegen/contraction.h"
 
 namespace lathe::codegen {
@@ -17,7 +18,6 @@ constexpr double kLoads = 1.45;           // per cycle, most of them broadcasts:
 constexpr double kFarBytes = 10;          // per cycle
 constexpr int64_t kLineBytes = 32 << 10;  // of the sums of a line that waits on the stack
 constexpr int64_t kUnknownRows = 8;       // what a tile is chosen for where the number of rows may be any
-constexpr double kTaskOverhead = 800, kWakeOverhead = 12000;
 
 bool fits_registers(const Target& t, Steps steps, int rows, int vectors) {
   // Products of pairs pass through a register of their own.
@@ -112,7 +112,7 @@ void split(Schedule& s, const Model& m, const Contraction& c, const Target& targ
       task += a / kFarBytes * (a > l2 * 0.7 ? static_cast<double>(column_block) : 1) * 0.5;
       task += w / kFarBytes * (w > l2 * 0.7 ? 1.0 : 1.0 / static_cast<double>(row_tasks)) * 0.5;
       const double rounds = std::ceil(tasks / threads);
-      const double cost = rounds * task + (tasks > 1 ? 0.3 * task + kWakeOverhead : 0);
+      const double cost = rounds * task + (tasks > 1 ? kUneven * task + kWakeOverhead : 0);
       if (best != 0 && cost >= best) continue;
       best = cost;
       s.row_block = m.single_line ? row_block * s.rows : row_block;
@@ -180,13 +180,17 @@ std::vector<Schedule> candidates(const Lowering& lowering, const Contraction& c,
   }
   std::stable_sort(list.begin(), list.end(), [](const Schedule& a, const Schedule& b) { return a.cycles < b.cycles; });
   if (list.size() > 16) list.resize(16);
+  const double epilogue = c.epilogue_work / 2 * static_cast<double>(m.n.lines * m.n.x) *
+                          static_cast<double>((m.n.columns + lanes - 1) / lanes);
   for (Schedule& s : list)
-    split(s, m, c, target, m.n.images * c.groups, s.cycles, std::max(1, lowering.options.threads_hint));
+    split(s, m, c, target, m.n.images * c.groups, s.cycles + epilogue, std::max(1, lowering.options.threads_hint));
   return list;
 }
 
 Schedule pick_schedule(Lowering& lowering, const Node& node, const Contraction& c, int panel, std::string_view what) {
-  const std::vector<Schedule> list = candidates(lowering, c, lowering.target, panel);
+  Contraction whole = c;
+  whole.epilogue_work = epilogue_work(node.epilogue);
+  const std::vector<Schedule> list = candidates(lowering, whole, lowering.target, panel);
   std::vector<std::string> names;
   names.reserve(list.size());
   for (const Schedule& s : list) names.push_back(s.str());
