@@ -144,11 +144,35 @@ Result<Values> narrow(Node& n) {
                         {x, n.b.dim_value(start), n.b.dim_value(start + length), n.b.i64s({axis})}));
 }
 
+namespace {
+
+// Parts whose sizes depend on sizes of the input or on data.
+Values parts(Node& n, ValueId x, int64_t axis, const Shape& sizes) {
+  Values r;
+  const Dim total = n.b.shape(x)[static_cast<size_t>(axis)];
+  Dim at = 0;
+  for (const Dim& size : sizes) {
+    if (size == total)
+      r.push_back(x);
+    else
+      r.push_back(
+          n.b.add(std::make_shared<ops::Slice>(), {x, n.b.dim_value(at), n.b.dim_value(at + size), n.b.i64s({axis})}));
+    at = at + size;
+  }
+  return r;
+}
+
+}  // namespace
+
 // split (parts of one size, or of the sizes given), split_with_sizes.
 Result<Values> split(Node& n) {
   const ValueId x = n.tensor("self");
   const int64_t axis = n.axis(n.i("dim", 0), n.b.rank(x));
   const char* name = n.has("split_sizes") ? "split_sizes" : "split_size";
+  if (std::string_view(name) == "split_sizes") {
+    const Shape given = n.dims(name);
+    if (n.b.ok() && !static_dims(given)) return n.done(parts(n, x, axis, given));
+  }
   std::vector<int64_t> sizes = n.ints(name);
   if (!n.b.ok()) return n.done(kNoId);
   if (std::string_view(name) == "split_size" && sizes.size() == 1) {
