@@ -44,7 +44,7 @@ def build(model: Any, engine: str | os.PathLike[str], **options: Any) -> BuildRe
     """Builds `model` into the file `engine`, which is replaced as a whole or, after an error, is as it was.
 
     model: the path of a model (ONNX, TFLite, PyTorch .pt2; the folder of a SavedModel or a frozen GraphDef of
-    TensorFlow), its bytes, an onnx.ModelProto or a torch.export.ExportedProgram.
+    TensorFlow; Keras' .keras and .h5), its bytes, an onnx.ModelProto or a torch.export.ExportedProgram.
 
     Options, as those of `lathe build`:
       target: a name of `targets()`, or several; default: the best for this machine
@@ -147,9 +147,23 @@ def _of_torch(model: Any, *, exported: bool = False) -> bool:
     return isinstance(model, kinds)
 
 
+@contextlib.contextmanager
+def _own_symbols() -> Iterator[None]:
+    """What is loaded meanwhile finds its own libraries first: TensorFlow shows all processes its LLVM, in which ours would
+    get lost."""
+    deep = getattr(os, "RTLD_DEEPBIND", 0) if "san" not in os.environ.get("LD_PRELOAD", "") else 0
+    flags = sys.getdlopenflags()
+    sys.setdlopenflags(flags | deep)
+    try:
+        yield
+    finally:
+        sys.setdlopenflags(flags)
+
+
 def _compiler() -> ModuleType:
     try:
-        from lathe import _compiler as module
+        with _own_symbols():
+            from lathe import _compiler as module
     except ImportError as error:
         raise FailedError(
             f"the compiler cannot be loaded: {error}; building models needs it and LLVM 19, running engines does not"
