@@ -6,7 +6,8 @@ weights, imported by lathe (`--math strict`) and compared with eager PyTorch.
 
 A Python with torch, torchvision and timm runs it. Each network has a process of its own with a time limit. Results are
 kept in build/models.jsonl: a run that was cut goes on where it was, `--retry` does what failed again, `--only PART`
-those whose name holds PART. What may fail, and why, is in exceptions.txt beside this file.
+those whose name holds PART; networks without a result there keep their line of the page. What may fail, and why, is in
+exceptions.txt beside this file.
 """
 
 from __future__ import annotations
@@ -175,34 +176,54 @@ def read(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
     return out
 
 
-def page(rows: dict[tuple[str, str], dict[str, Any]]) -> str:
+def kept(page: Path) -> dict[tuple[str, str], str]:
+    """The lines of a page by group and network."""
+    out, group = {}, ""
+    for line in page.read_text().splitlines() if page.exists() else []:
+        if line.startswith("## "):
+            group = line[3:].rpartition(":")[0]
+        elif line.startswith("| ") and not line.startswith(("| network", "| ---")):
+            out[group, line.split("|")[1].strip()] = line
+    return out
+
+
+def page(rows: dict[tuple[str, str], dict[str, Any]], old: dict[tuple[str, str], str]) -> str:
+    """Networks without a result keep their line of the old page."""
     import networks
 
     excused = exceptions()
     keys = [(group, name) for group, all_of in networks.GROUPS.items() for name in all_of]
     rows = {key: rows[key] for key in keys if key in rows}
+    old = {key: old[key] for key in keys if key in old and key not in rows}
     good = [row for row in rows.values() if row["result"] == "agrees"]
+    well = len(good) + sum(line.endswith("| agrees |") for line in old.values())
     versions = sorted({row["torch"] for row in rows.values() if "torch" in row})
     lines = [
         "# Models from PyTorch",
         "",
-        f"{len(good)} of {len(rows)} networks of torchvision, timm and the zoo agree with eager PyTorch. Each has random weights, was",
+        f"{well} of {len(rows) + len(old)} networks of torchvision, timm and the zoo agree with eager PyTorch. Each has random weights, was",
         f"exported by torch.export (torch {', '.join(versions)}), imported and built with `--math strict`, and run once on random input.",
         "The error is the largest max|a-b| / max|b| of the outputs; the limit is 1e-4, integers must be equal. Written by",
         "`tests/models/table.py --write docs/models.md`; the reasons of what does not agree are in",
         "[exceptions.txt](../tests/models/exceptions.txt).",
     ]
     for group in networks.GROUPS:
-        of_group = [row for (g, _), row in rows.items() if g == group]
+        of_group = [key for key in keys if key[0] == group and (key in rows or key in old)]
         if not of_group:
             continue
-        agree = sum(row["result"] == "agrees" for row in of_group)
+        agree = sum(
+            rows[key]["result"] == "agrees" if key in rows else old[key].endswith("| agrees |") for key in of_group
+        )
         lines += ["", f"## {group}: {agree} of {len(of_group)}", ""]
         lines += [
             "| network | parameters | input | nodes | operators | error | result |",
             "| --- | --: | --- | --: | --: | --: | --- |",
         ]
-        for row in of_group:
+        for key in of_group:
+            if key in old:
+                lines.append(old[key])
+                continue
+            row = rows[key]
             error = row.get("error")
             result = row["result"]
             if result != "agrees":
@@ -213,7 +234,7 @@ def page(rows: dict[tuple[str, str], dict[str, Any]]) -> str:
                 f"{len(row.get('operators', []))} | {'' if error is None or error == float('inf') else f'{error:.1e}'} | {result} |"
             )
     users: Counter[str] = Counter(op for row in good for op in row["operators"])
-    lines += ["", "## Operators", "", "Of the networks that agree, with how many use each:", ""]
+    lines += ["", "## Operators", "", f"Of {len(good)} networks that agree, with how many use each:", ""]
     lines.append(", ".join(f"{op} {count}" for op, count in sorted(users.items())) + ".")
     return "\n".join(lines) + "\n"
 
@@ -254,7 +275,7 @@ def main() -> int:
             if row and row["result"] != "agrees" and (group, name) not in excused:
                 unexplained += 1
     if arguments.write:
-        arguments.write.write_text(page(rows))
+        arguments.write.write_text(page(rows, kept(arguments.write)))
     return 1 if unexplained else 0
 
 
