@@ -6,6 +6,8 @@
 
 #include "base/mapped_file.h"
 #include "import/file_bytes.h"
+#include "import/keras/hdf5.h"
+#include "import/keras/importer.h"
 #include "import/onnx/importer.h"
 #include "import/pt2/importer.h"
 #include "import/tensorflow/importer.h"
@@ -28,7 +30,11 @@ Result<std::unique_ptr<Graph>> import_model(const std::string& path, const Impor
   LATHE_CHECK(file.read(0, head));
   const std::string_view magic(reinterpret_cast<const char*>(head.data()), head.size());
   if (magic.substr(4, 4) == "TFL3") return tflite::import_tflite(path, options);
-  if (magic.starts_with("PK\x03\x04")) return pt2::import_pt2(path, options);
+  if (magic.starts_with("PK\x03\x04") || keras::Hdf5::looks_like(magic)) {
+    LATHE_TRY(const importer::FileBytes whole, importer::map_file(path));
+    if (magic[0] != 'P' || keras::looks_like_archive(whole)) return keras::import_keras(whole, path, options);
+    return pt2::import_pt2(path, options);
+  }
   // A serialised ModelProto has no magic. Its fields are numbered up to 25, and each starts with number * 8 + wire
   // type.
   const auto first = static_cast<unsigned char>(magic[0]);
@@ -39,8 +45,9 @@ Result<std::unique_ptr<Graph>> import_model(const std::string& path, const Impor
     if (tensorflow::proto::looks_like_graph(whole.bytes)) return tensorflow::import_graph_def(path, options);
     return onnx::import_onnx(path, options);
   }
-  return fail(Code::kDamaged,
-              path + ": of no known format (ONNX, TFLite, PyTorch's .pt2, SavedModel and GraphDef are)");
+  return fail(
+      Code::kDamaged,
+      path + ": of no known format (ONNX, TFLite, PyTorch's .pt2, SavedModel, GraphDef, Keras' .keras and .h5 are)");
 }
 
 }  // namespace lathe
