@@ -85,8 +85,8 @@ Expr divide_by_power(Expr x, int exponent) {
   return shift_right(x + constant(x, int64_t{1} << (exponent - 1)) + shift_right(x, 63), exponent);
 }
 
-// To add the half at once could overflow: all bits but one go first, then a half is 1. high_mul never gives the least
-// i32, so that 1 less is one, too.
+// To add the half at once could overflow: all bits but one go first, then a half is 1. high_mul gives neither the least
+// nor the largest i32, so that 1 less and 1 more are one, too.
 Expr divide_by_power(Expr x, Expr exponent_less_1, bool some_0) {
   const Expr by = binary(Prim::kAnd, exponent_less_1, constant(x, 31));
   const Expr doubled = binary(Prim::kShr, x + shift_right(x, 31), by);
