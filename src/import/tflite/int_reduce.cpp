@@ -333,13 +333,14 @@ Result<Values> int_resize_bilinear(Node& n) {
   const Sampling sampling{o && o->align_corners(), o && o->half_pixel_centers()};
   const DType type = n.dtype(0);
   const bool real = !dtype_info(type).is_signed;
+  const DType whole = dtype_bits(type) == 8 ? DType::kI32 : DType::kI64;  // weights have 20 bits
   const auto between = real ? between_real : between_fixed;
   const Between rows = between((*dims)[0], sizes[0], sampling), columns = between((*dims)[1], sizes[1], sampling);
   const auto picked = [&](ValueId v, const std::vector<int64_t>& at, int64_t axis) {
     return n.b.make<ops::Gather>({v, n.b.i64s(at)}, [&](ops::Gather& g) { g.axis = axis; });
   };
   const auto weights = [&](const std::vector<double>& part, Shape shape) {
-    Tensor t = Tensor::zeros(real ? DType::kF32 : DType::kI64, {static_cast<int64_t>(part.size())});
+    Tensor t = Tensor::zeros(real ? DType::kF32 : whole, {static_cast<int64_t>(part.size())});
     for (size_t i = 0; i < part.size(); ++i) t.set(static_cast<int64_t>(i), part[i]);
     return n.b.reshape(n.b.constant(std::move(t)), shape);
   };
@@ -353,7 +354,7 @@ Result<Values> int_resize_bilinear(Node& n) {
     const auto corner = [&](size_t i) { return cast(e[i], fy.dtype()); };
     const Expr sum = corner(0) * gy * gx + corner(1) * fy * gx + corner(2) * gy * fx + corner(3) * fy * fx;
     if (real) return cast(sum + 0.5, type);
-    const auto number = [&](double v) { return fy.builder->constant(DType::kI64, v); };
+    const auto number = [&](double v) { return fy.builder->constant(whole, v); };
     const Expr half = number(one * one / 2);
     return cast(select(compare(Prim::kLt, number(0), sum), sum + half, sum - half) / number(one * one), type);
   }));
