@@ -5,6 +5,7 @@
 #include <bit>
 #include <cfloat>
 #include <cmath>
+#include <functional>
 
 #include "kernel_harness.h"
 
@@ -75,6 +76,86 @@ TEST_P(Math, StaysWithinItsBound) {
   }
 }
 
+/// A case's values through every target; `exact` of value i.
+void expect_within(const Graph& graph, std::span<const Tensor> inputs, double bound,
+                   const std::function<long double(size_t)>& exact, const std::function<std::string(size_t)>& name) {
+  for (const Target* target : testing::runnable_targets()) {
+    auto compiled = testing::CompiledGraph::make(graph, *target);
+    ASSERT_TRUE(compiled) << compiled.error().message;
+    const auto y = (*compiled)->run(inputs);
+    ASSERT_TRUE(y) << y.error().message;
+    const auto got = (*y)[0].as<float>();
+    size_t wrong = 0;
+    for (size_t i = 0; i < got.size() && wrong < 5; ++i) {
+      const long double want = exact(i);
+      if (ulps(got[i], want) <= bound && (std::isnan(want) || want != 0 || std::signbit(got[i]) == std::signbit(want)))
+        continue;
+      ADD_FAILURE() << name(i) << " = " << got[i] << ", not " << static_cast<double>(want) << " on " << target->name;
+      ++wrong;
+    }
+  }
+}
+
+TEST(Pow, OfAllKindsOfNumbers) {
+  // Given every pair of these, and pairs over the whole range whose power is finite
+  const std::vector<float> special{0.0F, -0.0F,       1.0F,   -1.0F,   2.0F,       -2.0F,      0.5F,     -0.5F,
+                                   3.0F, -3.0F,       1e-45F, -1e-45F, 1e38F,      -1e38F,     INFINITY, -INFINITY,
+                                   NAN,  16777217.0F, 1e-30F, -7.5F,   0.9999999F, 1.0000001F, 1e9F,     2.5F};
+  std::vector<float> bases, exponents;
+  for (const float x : special)
+    for (const float y : special) {
+      bases.push_back(x);
+      exponents.push_back(y);
+    }
+  uint32_t state = 1;
+  for (int i = 0; i < 200000; ++i) {
+    state = state * 1664525 + 1013904223;
+    const auto x = std::bit_cast<float>(state & 0x7fffffff);
+    state = state * 1664525 + 1013904223;
+    const float place = static_cast<float>(state >> 8) * 0x1p-24F;
+    const float log2 = std::log2(x);
+    bases.push_back(x);
+    exponents.push_back(log2 != 0 && std::isfinite(log2) ? (place * 290 - 155) / log2 : place);
+  }
+  const auto n = static_cast<int64_t>(bases.size());
+  const std::vector<Tensor> inputs{Tensor::of<float>(DType::kF32, {n}, std::span<const float>(bases)),
+                                   Tensor::of<float>(DType::kF32, {n}, std::span<const float>(exponents))};
+  Graph graph;
+  const ValueId x = graph.add_input("x", DType::kF32, {n}), y = graph.add_input("y", DType::kF32, {n});
+  const auto out = graph.add(std::shared_ptr<const Op>(find_op("Pow")->make()), {x, y}, "node");
+  ASSERT_TRUE(out) << out.error().message;
+  graph.outputs = {*out};
+  graph.output_names = {"z"};
+  // Then each is what C says, to the last place
+  expect_within(
+      graph, inputs, 1,
+      [&](size_t i) { return std::pow(static_cast<long double>(bases[i]), static_cast<long double>(exponents[i])); },
+      [&](size_t i) { return "pow(" + std::to_string(bases[i]) + ", " + std::to_string(exponents[i]) + ")"; });
+}
+
+TEST(Tanh, KeepsZerosAndNeverPassesOne) {
+  std::vector<float> values{0.0F, -0.0F, 1e-45F, -1e-45F, 1e-38F, INFINITY, -INFINITY};
+  for (float x = 8; x < 10; x += 1e-4F) values.insert(values.end(), {x, -x});
+  const auto n = static_cast<int64_t>(values.size());
+  Graph graph;
+  const ValueId x = graph.add_input("x", DType::kF32, {n});
+  const auto out = graph.add(std::shared_ptr<const Op>(find_op("Tanh")->make()), {x}, "node");
+  ASSERT_TRUE(out) << out.error().message;
+  graph.outputs = {*out};
+  graph.output_names = {"y"};
+  const Tensor input = Tensor::of<float>(DType::kF32, {n}, std::span<const float>(values));
+  expect_within(
+      graph, std::span(&input, 1), 2, [&](size_t i) { return std::tanh(static_cast<long double>(values[i])); },
+      [&](size_t i) { return "tanh(" + std::to_string(values[i]) + ")"; });
+  for (const Target* target : testing::runnable_targets()) {
+    auto compiled = testing::CompiledGraph::make(graph, *target);
+    ASSERT_TRUE(compiled) << compiled.error().message;
+    const auto y = (*compiled)->run(std::span(&input, 1));
+    ASSERT_TRUE(y) << y.error().message;
+    for (const float v : (*y)[0].as<float>()) EXPECT_LE(std::abs(v), 1) << target->name;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Functions, Math,
                          ::testing::Values(MathCase{"Exp", [](long double v) { return std::exp(v); }, 2},
                                            MathCase{"Log", [](long double v) { return std::log(v); }, 2},
@@ -87,7 +168,12 @@ INSTANTIATE_TEST_SUITE_P(Functions, Math,
                                            MathCase{"Tan", [](long double v) { return std::tan(v); }, 4},
                                            MathCase{"Asin", [](long double v) { return std::asin(v); }, 4},
                                            MathCase{"Acos", [](long double v) { return std::acos(v); }, 4},
-                                           MathCase{"Atan", [](long double v) { return std::atan(v); }, 4}),
+                                           MathCase{"Atan", [](long double v) { return std::atan(v); }, 4},
+                                           MathCase{"Sinh", [](long double v) { return std::sinh(v); }, 1},
+                                           MathCase{"Cosh", [](long double v) { return std::cosh(v); }, 1},
+                                           MathCase{"Asinh", [](long double v) { return std::asinh(v); }, 1},
+                                           MathCase{"Acosh", [](long double v) { return std::acosh(v); }, 1},
+                                           MathCase{"Atanh", [](long double v) { return std::atanh(v); }, 1}),
                          [](const auto& test) { return std::string(test.param.op); });
 
 }  // namespace

@@ -78,7 +78,9 @@ TEST(Reduce, KindsAndAxes) {
                         {{1, 1, 1}, {0}},         {{2, 0, 3}, {1}},
                         {{4, 1000}, {1}},         {{9, 300, 3}, {1}},
                         {{1, 300, 64}, {1}},      {{2, 56, 56, 24}, {1, 2}},
-                        {{16, 4}, {1}},           {{100, 130}, {1}}};
+                        {{16, 4}, {1}},           {{100, 130}, {1}},
+                        {{100, 130}, {0}},        {{19, 1030}, {0}},
+                        {{2, 37, 600}, {1}},      {{3, 5, 7, 777}, {0, 2}}};
   for (const char* kind : {"sum", "mean", "max", "min", "prod", "sum_square", "l1", "l2", "log_sum", "log_sum_exp"})
     for (const Case& c : cases) {
       ops::Reduce op;
@@ -109,6 +111,13 @@ TEST(Reduce, TypesAndSpecialValues) {
         expect_as_reference(op, {{random(t, {9, 35}, 3)}}, dtype_info(t).is_float ? 1e-3 : 0,
                             attrs_str(op) + " of " + std::string(dtype_name(t)));
       }
+  for (const DType t : {DType::kF64, DType::kI32, DType::kF16}) {  // bands of columns
+    ops::Reduce op;
+    op.kind = "sum";
+    op.axes = {0};
+    expect_as_reference(op, {{random(t, {27, 1029}, 3)}}, dtype_info(t).is_float ? 1e-3 : 0,
+                        "bands of " + std::string(dtype_name(t)));
+  }
   for (const char* kind : {"sum", "max", "min", "log_sum_exp"})
     for (const int64_t axis : {0, 1}) {
       ops::Reduce op;

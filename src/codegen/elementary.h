@@ -19,4 +19,10 @@ inline Val exp_of_nonpositive(Emitter& e, DType type, Val x) {
   return type == DType::kF32 ? e.exp_of_nonpositive(x) : elementary(e, Prim::kExp, type, x);
 }
 
+/// `function` of all vectors (of one type) at once. An elementary function is a long chain of steps that wait for each
+/// other: as the lanes of one long vector, several of them take turns.
+Vals together(Emitter& e, const Vals& vectors, const std::function<Val(Val)>& function);
+/// How many registers of lanes are worth passing to `program` at once.
+int registers_together(const Program& program);
+
 }  // namespace lathe::codegen

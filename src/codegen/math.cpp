@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Elementary functions on vectors, and elementwise programs. Error bounds are checked by tests/codegen_math.cpp.
-// Polynomials for log and tanh: S. Moshier, Cephes (single precision).
+// Polynomial for log: S. Moshier, Cephes (single precision).
+#include <llvm/Analysis/VectorUtils.h>
 #include <llvm/IR/IntrinsicsX86.h>
 
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <numeric>
 
 #include "codegen/emitter.h"
+#include "codegen/in_double.h"
 #include "codegen/trigonometry.h"
 
 namespace lathe::codegen {
@@ -74,11 +77,19 @@ Val power_of_two(Helper& h, Val i) {
 }
 
 bool has_scale(const Helper& h) {  // one instruction for q 2^k, denormals and overflow included
-  return h.e.target.arch == Arch::kX86_64 && h.e.target.vector_bits == 512 && h.n == 16;
+  return h.e.target.arch == Arch::kX86_64 && h.e.target.vector_bits == 512 && h.n % 16 == 0;
 }
 Val scale(Helper& h, const Exponential& x) {
-  return h.e.b.CreateIntrinsic(llvm::Intrinsic::x86_avx512_mask_scalef_ps_512, {},
-                               {x.q, x.k, x.q, h.e.b.getInt16(0xffff), h.e.b.getInt32(4)});
+  auto& b = h.e.b;
+  Vals parts;
+  for (int first = 0; first < h.n; first += 16) {
+    std::vector<int> lanes(16);
+    std::iota(lanes.begin(), lanes.end(), first);
+    Val q = b.CreateShuffleVector(x.q, lanes);
+    parts.push_back(b.CreateIntrinsic(llvm::Intrinsic::x86_avx512_mask_scalef_ps_512, {},
+                                      {q, b.CreateShuffleVector(x.k, lanes), q, b.getInt16(0xffff), b.getInt32(4)}));
+  }
+  return llvm::concatenateVectors(b, parts);
 }
 
 /// q 2^k where k is in [-127, 128]: 0 for -127, infinity for 128.
@@ -154,18 +165,20 @@ Val Emitter::erf(Val x) {
 }
 
 Val Emitter::tanh(Val x) {
+  // (e - 1) / (e + 1) of e = exp(2|x|) = 2^k (1 + p): for k = 0 the numerator is p, with all its digits. Half of what
+  // is left of 2|x| is the polynomial's argument.
   Helper h{*this, lane_count(x)};
-  Val z = b.CreateFMul(x, x);
-  Val small = fma(b.CreateFMul(h.poly(z, std::array{-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2,
-                                                    1.33314422036e-1, -3.33332819422e-1}),
-                               z),
-                  x, x);
-  Val a = b.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, x);
-  Val t = exp(b.CreateFMul(h.at_most(a, 9.5), h.c(2)));
-  Val big = b.CreateFSub(h.c(1), b.CreateFDiv(h.c(2), b.CreateFAdd(t, h.c(1))));
-  big = b.CreateBinaryIntrinsic(llvm::Intrinsic::copysign, big, x);
-  Val r = b.CreateSelect(b.CreateFCmpOLT(a, h.c(0.625)), small, big);
-  return b.CreateSelect(b.CreateFCmpUNO(x, x), x, r);
+  constexpr double kMagic = 12582912.0, kLn2 = 0.693147180559945309;  // as in exp
+  Val a = h.at_most(b.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, x), 9.02);
+  Val shifted = fma(a, h.c(2 / kLn2), h.c(kMagic));
+  Val r = fma(b.CreateFSub(shifted, h.c(kMagic)), h.c(-kLn2 / 2), a);
+  Val u = h.poly(r, std::array{4.442395269870758e-2, 1.3386741280555725e-1, 3.333376348018646e-1, 6.666616797447205e-1,
+                               9.999999403953552e-1, 1.0});
+  Val p = b.CreateFMul(b.CreateFAdd(r, r), u);
+  Val power = b.CreateAdd(b.CreateShl(b.CreateBitCast(shifted, h.ints()), h.ci(23)), h.ci(int64_t{127} << 23));
+  power = b.CreateBitCast(power, h.floats());
+  Val above = fma(power, p, b.CreateFSub(power, h.c(1)));
+  return b.CreateBinaryIntrinsic(llvm::Intrinsic::copysign, b.CreateFDiv(above, b.CreateFAdd(above, h.c(2))), x);
 }
 
 namespace {
@@ -226,7 +239,7 @@ struct StepEmitter {
       if (k == 1) return x;
       if (k == -1) return e.b.CreateFDiv(e.constant(t, 1, n), x);
     }
-    return per_lane("pow", t, {x, operand(s.b)});
+    return t == DType::kF32 ? in_double(e, Prim::kPow, x, operand(s.b)) : per_lane("pow", t, {x, operand(s.b)});
   }
 
   /// Bounds of a step's value (where it is a number), as far as constants and types tell.
@@ -402,6 +415,7 @@ struct StepEmitter {
       case Prim::kAsinh:
       case Prim::kAcosh:
       case Prim::kAtanh:
+        if (t == DType::kF32) return in_double(e, s.prim, x, nullptr);
         return per_lane(std::string(prim_info(s.prim).name).c_str(), t, {x});
       case Prim::kEq:
         return fp ? b.CreateFCmpOEQ(x, y) : b.CreateICmpEQ(x, y);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "codegen/elementary.h"
 #include "codegen/lower/lower.h"
 
 namespace lathe::codegen {
@@ -110,6 +111,7 @@ Status lower_pointwise(Lowering& lowering, const Node& node) {
     if (s.prim != Prim::kConstant) widest = std::max(widest, dtype_bits(s.dtype) / 8);
   // f32 work fills a register; wider types use two; byte-only work still goes by 32-bit lanes' count times four.
   const int width = std::max(1, lowering.target.vector_bits / 8 / std::clamp(widest, 1, 4));
+  const int registers = width > 1 ? registers_together(*program) : 1;
   const bool cheap = program->steps.size() <= 8;
 
   call.kernel = lowering.kernel("pointwise", call.scalars, [&](Emitter& e) {
@@ -133,10 +135,11 @@ Status lower_pointwise(Lowering& lowering, const Node& node) {
                 mask);
       };
       Val count = e.sub(to, from);
-      if (cheap && width > 1) {  // four vectors in flight hide latencies
-        const int64_t block = int64_t{4} * width;
+      if ((cheap || registers > 1) && width > 1) {  // several vectors in flight hide latencies
+        const int64_t block = int64_t{registers > 1 ? registers : 4} * width;
         Val blocks = e.mul(e.div(count, e.i64(block)), block);
         e.for_each(e.i64(0), blocks, block, [&](Val i) {
+          if (registers > 1) return body(e.add(from, i), static_cast<int>(block), nullptr);
           for (int u = 0; u < 4; ++u) body(e.add(e.add(from, i), e.i64(int64_t{u} * width)), width, nullptr);
         });
         Val start = e.add(from, blocks);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reductions. Dimensions are merged into alternating kept and reduced groups. Where the innermost group is reduced, the
 // rows form: vectors run along it and their lanes are summed at the end. Where it is kept, the columns form: vectors
-// run over outputs and the reduced groups are loops around them. The order of summation follows from the shape alone.
+// run over outputs and the reduced groups are loops around them; many columns of much data wait in scratch, so that
+// memory is read along its rows. The order of summation follows from the shape alone.
 #include "ops/reduce.h"
 
 #include <algorithm>
@@ -17,6 +18,7 @@ namespace lathe::codegen {
 namespace {
 
 constexpr int kAccumulators = 8;
+constexpr int64_t kBand = 512;  // columns whose accumulators are in scratch
 
 struct Group {
   Dim extent, stride;  ///< in the input, elements
@@ -186,6 +188,42 @@ struct ReduceEmitter {
     for (size_t v = 0; v < acc.size(); ++v) acc[v] = finish(acc[v], tops.empty() ? nullptr : tops[v], n);
     return acc;
   }
+
+  // --- a band of columns
+
+  /// body(offset, lanes, mask) for `width` accumulators in scratch.
+  void in_band(Val width, const std::function<void(Val, int, Val)>& body) { e.for_vectors(width, num.lanes(), body); }
+  Val waiting(Val i) { return e.at(e.scratch(), e.mul(i, dtype_bits(num.type) / 8)); }
+
+  /// Columns [0, width) from `base` on, some rows at a time; `put`(i, value, mask) takes the results.
+  void band(Val base, Val width, const std::function<void(Val, Val, Val)>& put) {
+    constexpr int kRows = 4;
+    in_band(width, [&](Val i, int n, Val mask) { e.store(num.type, neutral(Pass::kOnly, n), waiting(i), mask); });
+    const Group inner = loops.back();
+    const std::vector<Group> outer(loops.begin(), loops.end() - 1);
+    ReduceEmitter around{e, num, kind, outer, count};
+    around.over(base, {}, 0, [&](Val at, const Vals&) {
+      Val extent = e.dim(inner.extent), stride = e.dim(inner.stride);
+      const auto accumulate = [&](Val row, int rows) {
+        in_band(width, [&](Val i, int n, Val mask) {
+          Vals acc{e.load(num.type, waiting(i), n, mask)};
+          if (rows > 1) acc.push_back(neutral(Pass::kOnly, n));
+          for (int r = 0; r < rows; ++r) {
+            Val x = load(e.add(e.add(at, e.mul(e.add(row, e.i64(r)), stride)), i), n, mask);
+            Val& a = acc[static_cast<size_t>(r) % acc.size()];
+            a = step(Pass::kOnly, a, x, nullptr);
+          }
+          e.store(num.type, halve(Pass::kOnly, acc), waiting(i), mask);
+        });
+      };
+      Val whole = e.mul(e.div(extent, e.i64(kRows)), kRows);
+      e.for_each(e.i64(0), whole, kRows, [&](Val row) { accumulate(row, kRows); });
+      e.for_each(whole, extent, 1, [&](Val row) { accumulate(row, 1); });
+      return Vals{};
+    });
+    in_band(width,
+            [&](Val i, int n, Val mask) { put(i, finish(e.load(num.type, waiting(i), n, mask), nullptr, n), mask); });
+  }
 };
 
 }  // namespace
@@ -241,7 +279,9 @@ Status lower_reduce(Lowering& lowering, const Node& node) {
   const int lanes = lowering.target.vector_bits / std::max(dtype_bits(type), Numeric::is_float(type) ? 32 : 8);
   const auto inner_known = inner.extent.as_const();
   const int vectors = inner_known ? static_cast<int>(std::clamp<int64_t>(*inner_known / lanes, 1, 4)) : 4;
-  const int64_t block = int64_t{vectors} * lanes;
+  const bool bands = !rows && !small && !loops.empty() && kind != Kind::kLogSumExp &&
+                     lowering.typical(inner.extent) >= int64_t{4} * vectors * lanes;
+  const int64_t block = bands ? kBand : int64_t{vectors} * lanes;
   const Dim blocks = ceil_div(inner.extent, block);
   const std::vector<Dim> grid =
       rows ? std::vector<Dim>{ceil_div(outer_count, per_task)} : std::vector<Dim>{outer_count, blocks};
@@ -253,6 +293,7 @@ Status lower_reduce(Lowering& lowering, const Node& node) {
   call.scalars = Lowering::symbolic(dims);
   call.buffers = {lowering.buffer(in), lowering.buffer(out)};
   call.tasks = small ? Dim(1) : product(grid);
+  if (bands) call.scratch_bytes = kBand * std::max<int64_t>(4, bytes) + 64;
   call.kernel = lowering.kernel("reduce", call.scalars, [&](Emitter& e) {
     ReduceEmitter r{e, {e, type}, kind, loops, count};
     const auto base_of = [&](Val output) {
@@ -273,6 +314,10 @@ Status lower_reduce(Lowering& lowering, const Node& node) {
       const auto task = [&](const Vals& at) {
         Val base = base_of(at[0]), width = e.dim(inner.extent), first = e.mul(at[1], block);
         Val left = e.imin(e.sub(width, first), e.i64(block));
+        if (bands)
+          return r.band(e.add(base, first), left, [&](Val i, Val v, Val mask) {
+            r.num.store(v, target(e.add(e.add(e.mul(at[0], width), first), i)), mask);
+          });
         const auto body = [&](Val column, int n_vectors, int n, Val mask) {
           const Vals v = r.columns(e.add(base, column), n_vectors, n, mask);
           for (int k = 0; k < n_vectors; ++k)
@@ -301,7 +346,7 @@ Status lower_reduce(Lowering& lowering, const Node& node) {
     }
     e.ret();
   });
-  call.tactic = rows ? "rows" : "columns";
+  call.tactic = rows ? "rows" : bands ? "bands" : "columns";
   return lowering.call(node, std::move(call));
 }
 

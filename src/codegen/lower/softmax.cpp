@@ -41,6 +41,16 @@ struct SoftmaxEmitter {
   Val largest_of(const Vals& v) {
     return join_pairs(v, [&](Val a, Val b) { return larger(a, b); });
   }
+  /// Exponentials of many vectors, four at a time.
+  Vals powers(const Vals& x) {
+    Vals r;
+    for (size_t i = 0; i < x.size(); i += 4) {
+      const auto first = x.begin() + static_cast<ptrdiff_t>(i);
+      const Vals part(first, first + static_cast<ptrdiff_t>(std::min<size_t>(4, x.size() - i)));
+      for (Val v : together(e, part, [&](Val w) { return exp_of_nonpositive(e, num.type, w); })) r.push_back(v);
+    }
+    return r;
+  }
   /// What turns exponentials (or, for log, differences) into results.
   Val normalizer(Val sum) {
     return log ? elementary(e, Prim::kLog, num.type, sum) : e.b.CreateFDiv(num.constant(1, 1), sum);
@@ -61,11 +71,8 @@ struct SoftmaxEmitter {
       x.push_back(mask_of(i) ? e.b.CreateSelect(mask, v, num.lowest(n)) : v);
     }
     Val top = e.splat(largest_lane(largest_of(x)), n);
-    Vals power;
-    for (Val& v : x) {
-      v = e.b.CreateFSub(v, top);
-      power.push_back(exp_of_nonpositive(e, num.type, v));
-    }
+    for (Val& v : x) v = e.b.CreateFSub(v, top);
+    const Vals power = powers(x);
     Val normal = e.splat(normalizer(e.reduce_add(sum_of(power))), n);
     for (size_t i = 0; i < count; ++i) {
       Val at = e.i64(static_cast<int64_t>(i) * n);
@@ -102,14 +109,16 @@ struct SoftmaxEmitter {
     Vals sums =
         fold_vectors(e, size, n, kUnroll, init(num.constant(0, n), num.constant(0, 1)),
                      [&](Val i, int unroll, int lanes, Val mask, const Vals& a) {
-                       Vals next = a;
+                       Vals next = a, x;
+                       const auto at = [&](int u) { return e.add(i, e.i64(int64_t{u} * n)); };
+                       for (int u = 0; u < unroll; ++u)
+                         x.push_back(e.b.CreateFSub(load(e.add(base, at(u)), lanes, mask), lanes == 1 ? top : top_n));
+                       const Vals p = powers(x);
                        for (int u = 0; u < unroll; ++u) {
-                         Val at = e.add(i, e.i64(int64_t{u} * n));
-                         Val p = exp_of_nonpositive(
-                             e, num.type, e.b.CreateFSub(load(e.add(base, at), lanes, mask), lanes == 1 ? top : top_n));
-                         if (mask) p = e.b.CreateSelect(mask, p, num.constant(0, n));
-                         if (!log) e.store(num.type, p, e.at(e.scratch(), e.mul(at, work_bytes)), mask);
-                         next[slot(lanes, u)] = e.b.CreateFAdd(a[slot(lanes, u)], p);
+                         Val v = p[static_cast<size_t>(u)];
+                         if (mask) v = e.b.CreateSelect(mask, v, num.constant(0, n));
+                         if (!log) e.store(num.type, v, e.at(e.scratch(), e.mul(at(u), work_bytes)), mask);
+                         next[slot(lanes, u)] = e.b.CreateFAdd(a[slot(lanes, u)], v);
                        }
                        return next;
                      });
@@ -138,11 +147,8 @@ struct SoftmaxEmitter {
       Vals x;
       for (int64_t k = 0; k < length.value(); ++k) x.push_back(load(index(e.i64(k)), n, mask));
       Val top = largest_of(x);
-      Vals power;
-      for (Val& v : x) {
-        v = e.b.CreateFSub(v, top);
-        power.push_back(exp_of_nonpositive(e, num.type, v));
-      }
+      for (Val& v : x) v = e.b.CreateFSub(v, top);
+      const Vals power = powers(x);
       Val sum = sum_of(power);
       Val normal = log ? elementary(e, Prim::kLog, num.type, sum) : e.b.CreateFDiv(num.constant(1, n), sum);
       for (size_t k = 0; k < x.size(); ++k) put(result(log ? x[k] : power[k], normal), e.i64(static_cast<int64_t>(k)));
