@@ -37,7 +37,7 @@ Status lower_cumsum(Lowering& lowering, const Node& node) {
                              {outer.symbol_name(), length.symbol_name(), inner.symbol_name()}}));
   }
   const bool small = lowering.typical(product(x)) * dtype_bits(type) / 8 <= kSmallBytes;
-  constexpr int64_t kBlock = 256;  // columns of a task
+  constexpr int64_t kBlock = 1024;  // columns of a task
   const std::vector<Dim> grid{outer, ceil_div(inner, kBlock)};
   Call call;
   call.scalars = Lowering::symbolic({outer, inner, length, grid[1]});
