@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -29,7 +30,7 @@ from ops import Case, case, floats, w
 
 HERE = Path(__file__).resolve().parent
 TABLE = HERE / "instructions.json"
-RUNNER = HERE.parent / "build" / "bench" / "bench_repeat"
+RUNNER = Path(os.environ.get("LATHE_BUILD", HERE.parent / "build")) / "bench" / "bench_repeat"
 TARGET = "x86-64-avx2"
 TOLERANCE = 0.03
 FEW, MANY = 2, 6  # runs

@@ -3,15 +3,13 @@
 
 Each runtime has a process of its own and the same loop. Rounds go through the runtimes one after another, lathe first,
 so that a change of the machine's speed meets all of them; what is compared are medians and minima over all rounds.
-Differences of results are against the first other runtime.
+Differences of results are against the first other runtime that gave any.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import html
-import importlib.util
 import json
 import os
 import subprocess
@@ -23,8 +21,9 @@ from typing import Any
 import numpy as np
 
 import lathe
-from lathe.compare_worker import RUNTIMES
-from lathe.measure import example_inputs
+from lathe.compare_page import page
+from lathe.measure import example_inputs, machine_peaks
+from lathe.peers import format_of, peers
 
 
 class Worker:
@@ -90,28 +89,36 @@ def measure(
     threads: int,
     seconds: float,
     rounds: int = 7,
+    program: str = "",
+    outputs: list[str] | None = None,
 ) -> dict[str, Any]:
-    """The document of `lathe compare --json`. Rows of runtimes that failed have "error" and nulls."""
+    """The document of `lathe compare --json`. Rows of runtimes that failed have "error" and nulls.
+
+    inputs: in the order of the model; `outputs`: names, in the order of the model; program: lathe's, which converts for
+    runtimes that read another format.
+    """
     with tempfile.TemporaryDirectory() as folder, workers(["lathe", *against]) as all_workers:
         feed = os.path.join(folder, "in.npz")
         np.savez(feed, **inputs)
-        outputs: dict[str, list[np.ndarray]] = {}
+        results: dict[str, list[np.ndarray]] = {}
+        job = {"model": os.path.abspath(model), "engine": os.path.abspath(engine), "inputs": feed, "threads": threads}
+        job |= {"outputs": outputs or [], "program": program and os.path.abspath(program)}
         for worker in all_workers:
-            worker.facts = worker.ask(
-                do="open", runtime=worker.name, model=model, engine=engine, inputs=feed, threads=threads
-            )
+            own = os.path.join(folder, worker.name)
+            os.mkdir(own)
+            worker.facts = worker.ask(do="open", runtime=worker.name, folder=own, **job)
             file = os.path.join(folder, "out.npz")
             if count := worker.ask(do="outputs", file=file).get("count"):
                 with np.load(file) as arrays:
-                    outputs[worker.name] = [arrays[f"a{i}"] for i in range(count)]
+                    results[worker.name] = [arrays[f"a{i}"] for i in range(count)]
             worker.ask(do="measure", seconds=min(0.5, seconds / 10))
         for _ in range(rounds):
             for worker in all_workers:
                 worker.ms += worker.ask(do="measure", seconds=seconds / rounds).get("ms", [])
         for worker in all_workers:
             worker.facts |= worker.ask(do="end")
-        reference = next((w.name for w in all_workers[1:] if w.name in outputs), None)
-        rows = [_row(worker, outputs, reference) for worker in all_workers]
+        reference = next((w.name for w in all_workers[1:] if w.name in results), None)
+        rows = [_row(worker, results, reference) for worker in all_workers]
     return {"model": model, "threads": threads, "reference": reference, "rows": rows}
 
 
@@ -126,11 +133,13 @@ def _row(worker: Worker, outputs: dict[str, list[np.ndarray]], reference: str | 
         "precision": facts.get("precision"),
         "p50_ms": float(np.median(worker.ms)) if worker.ms else None,
         "min_ms": min(worker.ms, default=None),
+        "quantiles_ms": np.quantile(worker.ms, np.arange(21) / 20).tolist() if worker.ms else None,
         "max_abs_diff": difference,
         "max_rel_diff": relative,
         "cosine": cosine,
         "peak_rss_mb": facts.get("peak_rss_mb"),
         "load_ms": facts.get("load_ms"),
+        "convert_ms": facts.get("convert_ms"),
         "first_run_ms": facts.get("first_run_ms"),
         "runs": len(worker.ms),
     }
@@ -138,10 +147,12 @@ def _row(worker: Worker, outputs: dict[str, list[np.ndarray]], reference: str | 
 
 
 def difference_of(a: list[np.ndarray], b: list[np.ndarray]) -> tuple[float, float, float] | tuple[None, None, None]:
-    """Over all outputs: the largest |a-b|, the largest max|a-b| / max|b|, the smallest cosine. None if shapes differ or
-    an output holds no numbers."""
+    """Over all outputs: the largest |a-b|, the largest max|a-b| / max|b|, the smallest cosine. None if shapes differ
+    (but for extents of 1: ncnn has no batch) or an output holds no numbers."""
     largest, relative, cosine = 0.0, 0.0, 1.0
-    for x, y in zip(a, b, strict=True):
+    if len(a) != len(b):
+        return None, None, None
+    for x, y in zip(map(np.squeeze, a), map(np.squeeze, b), strict=True):
         if x.shape != y.shape or x.dtype.kind not in "fiub":
             return None, None, None
         if not x.size:
@@ -179,49 +190,25 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def page(result: dict[str, Any]) -> str:
-    """A page that needs nothing but a browser."""
-    slowest = max((row["p50_ms"] or 0 for row in result["rows"]), default=0) or 1
-    rows = ""
-    for row in result["rows"]:
-        cells = [row["runtime"], row["version"] or "", row["precision"] or ""]
-        cells += [
-            "" if row[k] is None else f"{row[k]:.4g}"
-            for k in ("min_ms", "max_abs_diff", "cosine", "peak_rss_mb", "load_ms")
-        ]
-        time = row.get("error") or f"{row['p50_ms']:.4g}"
-        share = 100 * (row["p50_ms"] or 0) / slowest
-        rows += "<tr>" + "".join(f"<td>{html.escape(str(c))}" for c in cells[:3])
-        rows += f'<td class="bar" style="--w:{share:.1f}%">{html.escape(time)}' + "".join(f"<td>{c}" for c in cells[3:])
-    title = html.escape(os.path.basename(result["model"]))
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>'
-        "body{font:15px system-ui,sans-serif;margin:2em auto;max-width:70em;padding:0 1em}table{border-collapse:collapse;width:100%}"
-        "td,th{padding:4px 12px 4px 0;text-align:left;border-bottom:1px solid #ddd}.bar{min-width:14em;"
-        "background:linear-gradient(90deg,#bcd8f5 var(--w),transparent var(--w))}</style>"
-        f"<h1>{title}</h1><p>{result['threads'] or 'all'} threads; runtimes measured in turns; differences are against "
-        f"{html.escape(str(result['reference']))}</p><table><tr><th>Runtime<th>Version<th>Precision<th>Median ms<th>Min ms"
-        f"<th>Largest difference<th>Cosine<th>Peak MB<th>Load ms{rows}</table></html>\n"
-    )
-
-
 def installed(model: str) -> list[str]:
-    """The runtimes here that read the model's format."""
-    with open(model, "rb") as file:
-        tflite = file.read(8)[4:] == b"TFL3"
-    names = ("litert",) if tflite else ("onnxruntime", "openvino")
-    return [name for name in names if importlib.util.find_spec(RUNTIMES[name][0])]
+    """The runtimes here that read the model's format, or for which it is converted."""
+    kind = format_of(model)
+    return [name for name, peer in peers().items() if peer.unasked and kind in peer.formats and peer.installed()]
 
 
 def _against(text: str | None, model: str) -> list[str]:
     if text is None:
         return installed(model)
     names = [name for name in text.split(",") if name and name != "lathe"]
+    known = peers()
     for name in names:
-        if name not in RUNTIMES:
-            raise lathe.UsageError(f"unknown runtime {name!r}; known: {', '.join(n for n in RUNTIMES if n != 'lathe')}")
-        if not importlib.util.find_spec(RUNTIMES[name][0]):
-            raise lathe.UsageError(f"{name} is not installed here: pip install {RUNTIMES[name][0].replace('_', '-')}")
+        if name not in known:
+            raise lathe.UsageError(f"unknown runtime {name!r}; known: {', '.join(n for n in known if n != 'lathe')}")
+        if not known[name].installed():
+            raise lathe.UsageError(f"{name} is not installed here: pip install {known[name].distribution()}")
+        if format_of(model) not in known[name].formats:
+            formats = " and ".join(known[name].formats)
+            raise lathe.UsageError(f"{name} takes models in {formats}, and {model} is {format_of(model)}")
     return list(dict.fromkeys(names))
 
 
@@ -241,21 +228,42 @@ def _inputs(file: str | None, model: lathe.Model, shapes: dict[str, tuple[int, .
         return example_inputs(model.inputs, shapes)
     try:
         with np.load(file) as arrays:
-            inputs = {name: arrays[name] for name in arrays.files}
+            given = {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError) as error:
         raise lathe.UsageError(f"{file}: {error}") from error
-    model(inputs)  # for its messages about names, types and shapes
-    return inputs
+    model(given)  # for its messages about names, types and shapes
+    return {port.name: given[port.name] for port in model.inputs}
+
+
+def kernels_of(program: str, engine: str, inputs: dict[str, np.ndarray], threads: int) -> list[dict[str, Any]]:
+    """What `lathe bench --profile` says of each kernel; nothing where that fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        trace, feed = os.path.join(folder, "trace.json"), os.path.join(folder, "in.npz")
+        np.savez(feed, **inputs)
+        command = [program, "bench", engine, "--threads", str(threads), "--seconds", "0.2", "--quiet"]
+        try:
+            subprocess.run([*command, "--inputs", feed, "--profile", trace], check=True, capture_output=True)
+            with open(trace, encoding="utf-8") as file:
+                events = json.load(file)["traceEvents"]
+        except (OSError, subprocess.CalledProcessError, ValueError):
+            return []
+    return [{"op": e["name"], "ms": e["dur"] / 1e3} | e["args"] for e in events]
 
 
 def _run(arguments: argparse.Namespace) -> int:
     against = _against(arguments.against, arguments.model)
     model = lathe.load(arguments.engine, arguments.threads)
     inputs = _inputs(arguments.inputs, model, _shapes(arguments.shape))
+    outputs = [port.name for port in model.outputs]
     del model
     threads = arguments.threads or len(os.sched_getaffinity(0))
-    result = measure(arguments.model, arguments.engine, against, inputs, threads, arguments.seconds)
+    program = arguments.program
+    result = measure(
+        arguments.model, arguments.engine, against, inputs, threads, arguments.seconds, program=program, outputs=outputs
+    )
     if arguments.html:
+        result["kernels"] = kernels_of(program, arguments.engine, inputs, threads) if program else []
+        result["machine"] = machine_peaks(threads)
         with open(arguments.html, "w", encoding="utf-8") as file:
             file.write(page(result))
     if arguments.json:
@@ -273,6 +281,7 @@ def main() -> int:
     parser.add_argument("model")
     parser.add_argument("--engine", required=True)
     parser.add_argument("--against")
+    parser.add_argument("--program", default="", help="lathe itself")
     parser.add_argument("--inputs")
     parser.add_argument("--shape", action="append", default=[])
     parser.add_argument("--threads", type=int, default=1)

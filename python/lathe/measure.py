@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -71,6 +74,42 @@ def example_inputs(
         else:
             out[port.name] = np.zeros(shape, port.numpy)
     return out
+
+
+def machine_peaks(threads: int) -> dict[str, float]:
+    """What the machine does now: GFLOP/s in numpy's matrix product of floats, GB/s read and written in copying memory
+    that no cache holds. In a process of its own, whose BLAS gets so many threads."""
+    variables = {f"{name}_NUM_THREADS": str(threads) for name in ("OPENBLAS", "MKL", "OMP", "BLIS")}
+    done = subprocess.run(
+        [sys.executable, "-c", _PEAKS, str(threads)],
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    flops, bandwidth = map(float, done.stdout.split())
+    return {"gflop_per_s": flops / 1e9, "gbyte_per_s": bandwidth / 1e9}
+
+
+_PEAKS = """
+import sys, time
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np
+def best(run, seconds=0.4):
+    least, end = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        begin = time.perf_counter()
+        run()
+        least = min(least, time.perf_counter() - begin)
+    return least
+n, threads = 768, int(sys.argv[1])
+a, b, c = (np.ones((n, n), np.float32) for _ in range(3))
+flops = 2 * n**3 / best(lambda: np.matmul(a, b, out=c))
+parts = [(np.ones(32 << 20, np.uint8), np.zeros(32 << 20, np.uint8)) for _ in range(threads)]
+with ThreadPoolExecutor(threads) as pool:
+    copied = best(lambda: list(pool.map(lambda p: np.copyto(p[1], p[0]), parts)))
+print(flops, 2 * sum(p[0].nbytes for p in parts) / copied)
+"""
 
 
 def peak_rss_mb() -> float:

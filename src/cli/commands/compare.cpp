@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <filesystem>
 #include <memory>
 
 #include <fmt/ranges.h>
@@ -33,6 +34,9 @@ Status compare(const Options& o, const Output& out) {
                                    std::to_string(o.threads),
                                    "--seconds",
                                    fmt::format("{}", o.seconds)};
+  std::error_code unknown;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", unknown);
+  if (!unknown) args.insert(args.end(), {"--program", self.string()});
   if (!o.against.empty()) args.insert(args.end(), {"--against", fmt::format("{}", fmt::join(o.against, ","))});
   if (!o.html.empty()) args.insert(args.end(), {"--html", o.html});
   if (!o.npz.empty()) args.insert(args.end(), {"--inputs", o.npz});
@@ -50,7 +54,8 @@ void add_compare(Commands& commands) {
                                "lathe compare model.onnx --against onnxruntime,openvino --threads 2",
                                [o](const Output& out) { return compare(*o, out); });
   app.add_option("MODEL", o->model, "The model's file")->required();
-  app.add_option("--against", o->against, "Which runtimes; default: all that are installed")
+  app.add_option("--against", o->against,
+                 "Which runtimes; default: all installed ones that read the model or for which it is converted")
       ->type_name("NAME[,NAME…]")
       ->delimiter(',')
       ->expected(1)
@@ -61,7 +66,7 @@ void add_compare(Commands& commands) {
       ->check(CLI::Range(0.0, 1e6))
       ->capture_default_str();
   app.add_option("--inputs", o->npz, "npz file with an array for each input; default: made up, always the same");
-  app.add_option("--html", o->html, "Write a page with the table");
+  app.add_option("--html", o->html, "Write a page with charts: latency, memory, kernels, roofline");
   o->build.add_to(app);
 }
 
