@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "import/onnx/handlers.h"
+#include "import/onnx/training.h"
 
 namespace lathe::onnx {
 
@@ -10,6 +11,7 @@ namespace {
 constexpr std::string_view kOnnx = {};
 constexpr std::string_view kMl = "ai.onnx.ml";
 constexpr std::string_view kPreview = "ai.onnx.preview";
+constexpr std::string_view kTraining = "ai.onnx.preview.training";
 constexpr std::string_view kMicrosoft = "com.microsoft";
 
 // Sorted by domain and operator. The last column is the canonical operator (or the variant of a handler that serves
@@ -232,6 +234,9 @@ constexpr Row kRows[] = {
     {kMl, "TreeEnsembleRegressor", tree_regressor},
     {kMl, "ZipMap", maps},
     {kPreview, "FlexAttention", flex_attention},
+    {kTraining, "Adagrad", adagrad},
+    {kTraining, "Adam", adam},
+    {kTraining, "Momentum", momentum},
     {kMicrosoft, "Attention", contrib_attention},
     {kMicrosoft, "BiasGelu", bias_gelu, "none"},
     {kMicrosoft, "BiasSoftmax", bias_softmax},
