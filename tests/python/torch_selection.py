@@ -174,6 +174,7 @@ family(
         (X,),
     ),
     logsumexp=(lambda x: [torch.logsumexp(x, 1), torch.logsumexp(x, (0, 1), True)], (X,)),
+    logsumexp_of_nothing=(lambda x: torch.logsumexp(torch.where(x > 100, x, -torch.inf), 1), (X,)),
     cumsum=(lambda x: [x.cumsum(1), torch.cumsum(x, 0), x.long().cumsum(1)], (X,)),
     cumprod=(lambda x: [x.cumprod(1), torch.cumprod(x, 0)], (X,)),
     cummax=(lambda x: [*torch.cummax(x, 1), *torch.cummin(x, 0)], (distinct(3, 5),)),

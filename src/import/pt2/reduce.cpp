@@ -48,17 +48,7 @@ Result<Values> reduce(Node& n) {
   x = n.b.cast(x, t);
   const auto axes = dims_of(n, x);
   const bool keep = n.flag("keepdim", false);
-  if (kind != "log_sum_exp") return n.done(reduced(n, kind, x, axes, keep));
-  // Without overflow: the maximum is taken off first.
-  const ValueId most = n.b.reduce("max", x, axes, true);
-  const ValueId sum = n.b.reduce("log_sum_exp", n.b.op("Sub", {x, most}), axes, true);
-  const ValueId y = n.b.op("Add", {sum, most});
-  if (!n.b.ok() || keep) return n.done(y);
-  Shape s;
-  const Shape full = n.b.shape(y);
-  for (size_t d = 0; d < full.size(); ++d)
-    if (!std::ranges::binary_search(axes, static_cast<int64_t>(d))) s.push_back(full[d]);
-  return n.done(n.b.reshape(y, s));
+  return n.done(reduced(n, kind, x, axes, keep));
 }
 
 // max(x), max(x, dim) with indices, max(x, other)
