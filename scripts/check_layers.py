@@ -11,7 +11,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # What each folder of src/ may include besides itself. `lathe` stands for include/lathe, the public headers.
 LAYERS: dict[str, set[str]] = {
     "base": set(),
-    "engine": {"base"},
+    "engine": {"base", "lathe"},
     "runtime": {"base", "engine", "lathe"},
     "ir": {"base", "engine"},
     "ops": {"base", "engine", "ir"},

@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+struct lathe_operator;  // lathe.h
+
 namespace lathe::compiler {
 
 struct Failure {
@@ -73,7 +75,14 @@ struct BuildOptions {
   /// timing cache ($XDG_CACHE_HOME/lathe/timings.sqlite).
   std::string tune = "none";
   std::map<std::string, std::string> shapes;  ///< input → "1x3x224x224"; symbolic parts by name: "batchx3x224x224"
+  /// input → "3", "true", "1,2" (a vector; of one element: "1,"): the input is fixed to that value, and the engine has
+  /// it no more. So how many tensors a sequence holds, or which branch is taken, is known when the engine is built.
+  std::map<std::string, std::string> values;
   std::map<std::string, std::string> min_shapes, opt_shapes, max_shapes;
+  /// Operators that lathe does not know, by domain and name: the model's nodes that ask for one of them become calls of
+  /// what the program registers under that name when the engine runs. They (with what they point to) must stay valid
+  /// until the build is over. An operator that the model itself defines as a function is replaced by one given here.
+  std::vector<const lathe_operator*> operators;
   std::string signature;     ///< entry point of a model with several (SavedModel, TFLite); empty: its default
   int jobs = 0;              ///< build threads; 0: all cores this process may use
   bool strict = false;       ///< fail instead of falling back to anything slower or less precise

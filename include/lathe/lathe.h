@@ -198,6 +198,111 @@ LATHE_API lathe_status lathe_engine_instruction(const lathe_engine* engine, size
 LATHE_API lathe_status lathe_engine_instruction_buffer(const lathe_engine* engine, size_t index, size_t buffer,
                                                        lathe_buffer_info* info);
 
+/* ---- Custom operators -------------------------------------------------------------------------------------------
+ * Operators that lathe does not know: a shape function and a kernel, registered by the program (or by a library that
+ * the program loads) and found by domain and name. When a model is built, the compiler asks the shape function; the
+ * engine keeps the operator's name and the node's attributes, and lathe_session_create looks the kernel up. Neither a
+ * model nor an engine can make a program load anything. docs/custom-operators.md has a whole example. */
+
+/* The most dimensions that tensors of custom operators have. */
+#define LATHE_MAX_RANK 32
+/* A size that only running the model tells. */
+#define LATHE_UNKNOWN_SIZE INT64_MIN
+
+typedef struct lathe_tensor {
+  size_t size;
+  const void* data;
+  size_t bytes;
+  lathe_dtype dtype;
+  size_t rank;
+  const int64_t* dims;
+} lathe_tensor;
+#define LATHE_TENSOR_INIT {sizeof(lathe_tensor), NULL, 0, LATHE_UNDEFINED, 0, NULL}
+
+typedef enum lathe_attribute_kind {
+  LATHE_ATTRIBUTE_INTS = 0,
+  LATHE_ATTRIBUTE_FLOATS = 1,
+  LATHE_ATTRIBUTE_STRINGS = 2,
+  LATHE_ATTRIBUTE_TENSOR = 3
+} lathe_attribute_kind;
+
+/* An attribute of the user's node. A single number or string is a list of one. */
+typedef struct lathe_attribute {
+  size_t size;
+  const char* name;
+  lathe_attribute_kind kind;
+  size_t count;               /* of the ints, floats or strings; 1 for a tensor */
+  const int64_t* ints;        /* NULL where the kind is another; so are the next ones */
+  const double* floats;       /* exactly those of the model */
+  const char* const* strings; /* with a zero after each, not counted in: */
+  const size_t* lengths;
+  const lathe_tensor* tensor;
+} lathe_attribute;
+
+/* An output: the shape function says what it is, the kernel fills it. */
+typedef struct lathe_result {
+  size_t size;
+  lathe_dtype dtype;
+  size_t rank;
+  int64_t dims[LATHE_MAX_RANK];
+  void* data;   /* for the kernel: row-major, 64-byte aligned unless the caller bound other memory to an output */
+  size_t bytes; /* as dtype and dims say */
+} lathe_result;
+
+/* What both functions of an operator are given; valid until they return. Arrays are of pointers, so that structs can
+ * grow. */
+typedef struct lathe_operator_call {
+  size_t size;
+  void* user; /* lathe_operator.user */
+  size_t input_count, output_count, attribute_count;
+  const lathe_tensor* const* inputs; /* an optional input that is absent has dtype LATHE_UNDEFINED and no data */
+  lathe_result* const* outputs;
+  const lathe_attribute* const* attributes;
+  char message[256]; /* why a function failed: text that it writes before it returns an error */
+  /* Calls task(argument, begin, end) for parts of [0, count) that are disjoint and cover it, on the session's threads
+   * at once; returns when all are done. Only for the kernel; not from a task. */
+  void (*parallel)(struct lathe_operator_call* call, int64_t count,
+                   void (*task)(void* argument, int64_t begin, int64_t end), void* argument);
+  void* owner; /* lathe's own */
+} lathe_operator_call;
+
+/* LATHE_OK, or an error: LATHE_USAGE or LATHE_UNSUPPORTED for inputs or attributes that do not suit, LATHE_FAILED for
+ * all else. Must not throw, and must not call lathe with the session that called it. */
+typedef lathe_status (*lathe_operator_function)(lathe_operator_call* call);
+
+typedef struct lathe_operator {
+  size_t size;
+  const char* domain; /* of the ONNX node: "com.example" */
+  const char* name;   /* its op_type */
+  void* user;         /* handed to both functions; stays the caller's and must outlive all sessions that use it */
+  /* Sets dtype, rank and dims of each output from the inputs and attributes. Called when a model is built, and before
+   * the kernel in every run, from any thread and several at once.
+   * While building, sizes that are not known are negative numbers, equal ones where sizes are equal: copy them to
+   * outputs of the same size, and set sizes that would have to be computed from them to LATHE_UNKNOWN_SIZE. Inputs
+   * have data then only if they are constants. In a run all sizes and data are known, and the result must agree with
+   * what was said while building: so shapes may depend on data. */
+  lathe_operator_function shape;
+  /* Computes the outputs: all of them, completely. Inputs must not be written to. Called from the thread that runs the
+   * session; sessions run concurrently. */
+  lathe_operator_function run;
+  int varies; /* nonzero: equal inputs may give different outputs (random numbers, files), so that the compiler may
+               * neither compute it while building nor merge equal nodes */
+} lathe_operator;
+#define LATHE_OPERATOR_INIT {sizeof(lathe_operator), NULL, NULL, NULL, NULL, NULL, 0}
+
+/* Makes `op` known to sessions created from now on; domain, name and the struct are copied. One of the same domain and
+ * name takes the other's place for later sessions. Operators that lathe has itself cannot be replaced: models never
+ * ask for them here. LATHE_USAGE if something is missing. */
+LATHE_API lathe_status lathe_register_operator(const lathe_operator* op);
+
+/* What a library of operators exports under the name "lathe_operators": a list that ends in NULL. */
+typedef const lathe_operator* const* (*lathe_operators_function)(void);
+
+/* Loads the shared library at `path` and registers all its operators. It stays loaded. `path` is opened as dlopen does:
+ * without a slash it is looked for where the system keeps libraries. LATHE_FAILED, with the reason, if it cannot be
+ * loaded; LATHE_USAGE if it exports no lathe_operators. On an error nothing is registered. */
+LATHE_API lathe_status lathe_load_operators(const char* path);
+
 /* ---- Sessions --------------------------------------------------------------------------------------------------- */
 
 typedef struct lathe_session lathe_session;
@@ -208,7 +313,8 @@ typedef struct lathe_session_options {
 } lathe_session_options;
 #define LATHE_SESSION_OPTIONS_INIT {sizeof(lathe_session_options), 0}
 
-/* A running instance with memory of its own; keeps its engine alive. `options` may be NULL. */
+/* A running instance with memory of its own; keeps its engine alive. `options` may be NULL. LATHE_UNSUPPORTED if the
+ * engine calls a custom operator that is not registered. */
 LATHE_API lathe_status lathe_session_create(const lathe_engine* engine, const lathe_session_options* options,
                                             lathe_session** out);
 /* Closes the session and sets *session to NULL; NULL is fine. */
@@ -229,16 +335,6 @@ LATHE_API lathe_status lathe_session_run(lathe_session* session);
 /* The part of lathe_session_run that comes before the first instruction: checks the shapes, computes those of the
  * outputs where they follow from them, allocates. Optional: for sizing outputs before they are bound. */
 LATHE_API lathe_status lathe_session_prepare(lathe_session* session);
-
-typedef struct lathe_tensor {
-  size_t size;
-  const void* data;
-  size_t bytes;
-  lathe_dtype dtype;
-  size_t rank;
-  const int64_t* dims;
-} lathe_tensor;
-#define LATHE_TENSOR_INIT {sizeof(lathe_tensor), NULL, 0, LATHE_UNDEFINED, 0, NULL}
 
 /* An output after a run: where it is (the memory bound to it or the session's own) and its shape, valid until the next
  * bind, run or close. After lathe_session_prepare, the shape alone counts; LATHE_USAGE if it depends on data. */

@@ -26,6 +26,7 @@ from lathe.errors import (
     UsageError,
 )
 from lathe.measure import bench
+from lathe.operators import Spec, load_operators, register_operator
 from lathe.session import Model, Port, load
 
 __version__: str = _version()
@@ -38,6 +39,7 @@ __all__ = [
     "Model",
     "NoTargetError",
     "Port",
+    "Spec",
     "UnsupportedError",
     "UsageError",
     "bench",
@@ -45,6 +47,8 @@ __all__ = [
     "compile",
     "graph_text",
     "load",
+    "load_operators",
     "quantize",
+    "register_operator",
     "targets",
 ]

@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
+from lathe import operators
 from lathe.calibration import batches
 from lathe.errors import DamagedError, FailedError, IntegrityError, UsageError
 from lathe.session import load
@@ -59,6 +62,7 @@ def build(model: Any, engine: str | os.PathLike[str], **options: Any) -> BuildRe
       math: "strict", "default" or "fast"
       tune: "none", "fast" or "full"
       shapes, min_shapes, opt_shapes, max_shapes: input name → (1, 3, 224, 224), or ("batch", 3, 224, 224)
+      values: input name → a number or list that it is fixed to; the engine does not have the input then (ONNX)
       signature: which entry point of a model that has several (SavedModel, TFLite); default: "serving_default"
       strict: fail instead of falling back to anything slower or less precise
       memory_limit: bytes a model may ask for
@@ -179,8 +183,20 @@ def _shape_text(name: str, shape: Shape) -> str:
     raise UsageError(f'the shape of "{name}" must be a sequence such as (1, 3, 224, 224), got {shape!r}')
 
 
+def _value_text(value: Any) -> str:
+    array = np.asarray(value)
+    if array.ndim > 1 or array.dtype.kind not in "biuf":
+        raise UsageError(f"an input is fixed to a number or a list of numbers, got {value!r}")
+    words = [str(v).lower() for v in array.reshape(-1).tolist()]
+    return words[0] if array.ndim == 0 else ",".join(words) + ","
+
+
 def _options(compiler: ModuleType, options: Mapping[str, Any]) -> tuple[Any, Callable[[str, float], Any] | None]:
     parsed = compiler.BuildOptions()
+    for path in operators._libraries:
+        parsed.load_operators(path)
+    for address in operators._registered.values():
+        parsed.add_operator(address)
     progress = None
     for name, value in options.items():
         if name == "progress":
@@ -193,6 +209,8 @@ def _options(compiler: ModuleType, options: Mapping[str, Any]) -> tuple[Any, Cal
             parsed.targets = value.split(",") if isinstance(value, str) else list(value)
         elif name in ("shapes", "min_shapes", "opt_shapes", "max_shapes"):
             setattr(parsed, name, {str(key): _shape_text(key, shape) for key, shape in value.items()})
+        elif name == "values":
+            parsed.values = {str(key): _value_text(value_) for key, value_ in value.items()}
         elif name in _PLAIN:
             try:
                 setattr(parsed, name, value)

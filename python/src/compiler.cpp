@@ -10,6 +10,7 @@
 #include "compiler/quantization_json.h"
 #include "errors.h"
 #include "lathe/compiler.hpp"
+#include "runtime/operators.h"
 
 namespace py = pybind11;
 
@@ -109,6 +110,7 @@ PYBIND11_MODULE(_compiler, m) {
       .def_readwrite("precision", &BuildOptions::precision)
       .def_readwrite("tune", &BuildOptions::tune)
       .def_readwrite("shapes", &BuildOptions::shapes)
+      .def_readwrite("values", &BuildOptions::values)
       .def_readwrite("min_shapes", &BuildOptions::min_shapes)
       .def_readwrite("opt_shapes", &BuildOptions::opt_shapes)
       .def_readwrite("max_shapes", &BuildOptions::max_shapes)
@@ -117,7 +119,17 @@ PYBIND11_MODULE(_compiler, m) {
       .def_readwrite("strict", &BuildOptions::strict)
       .def_readwrite("memory_limit", &BuildOptions::memory_limit)
       .def_readwrite("trust", &BuildOptions::trust)
-      .def("set_calibration", &set_calibration);
+      .def("set_calibration", &set_calibration)
+      // The address of a lathe_operator that lives as long as the process.
+      .def("add_operator",
+           [](BuildOptions& o, uintptr_t address) {
+             o.operators.push_back(reinterpret_cast<const lathe_operator*>(address));
+           })
+      .def("load_operators", [](BuildOptions& o, const std::string& path) {
+        const auto loaded = lathe::load_operators(path);
+        if (!loaded) lathe::python::raise_error(static_cast<int>(loaded.error().code), loaded.error().message.c_str());
+        o.operators.insert(o.operators.end(), loaded->begin(), loaded->end());
+      });
   const auto quantize_field = [&](const char* name, auto field) {
     using T = std::remove_reference_t<decltype(field(std::declval<BuildOptions&>()))>;
     build_options.def_property(
@@ -151,7 +163,11 @@ PYBIND11_MODULE(_compiler, m) {
     return out;
   });
   m.def("graph_text", [](const std::string& model, BuildOptions options, bool optimised) {
-    return without_gil(options, py::none(), [&] { return lathe::compiler::graph_text(model, options, optimised); });
+    const std::string text =
+        without_gil(options, py::none(), [&] { return lathe::compiler::graph_text(model, options, optimised); });
+    // Names come from the user's model and need not be UTF-8.
+    return py::reinterpret_steal<py::str>(
+        PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "surrogateescape"));
   });
   m.def("targets", &target_list);
 }

@@ -11,6 +11,7 @@
 
 #include "errors.h"
 #include "lathe/lathe.h"
+#include "operators.h"
 
 namespace py = pybind11;
 
@@ -273,6 +274,8 @@ PYBIND11_MODULE(_lathe, m) {
   m.doc() = "The runtime: engines and sessions. Use the package `lathe`, not this.";
   m.def("version", &lathe_version);
   m.def("trust_engine", [](const std::string& identity) { check(lathe_trust_engine(identity.c_str())); });
+  m.def("register_operator", &register_operator);
+  m.def("load_operators", [](const std::string& path) { check(lathe_load_operators(path.c_str())); });
   py::class_<Engine>(m, "Engine")
       .def(py::init<const py::object&, bool, bool, bool, bool, const std::string&>(), py::arg("source"),
            py::arg("trust") = false, py::arg("copy_weights") = false, py::arg("check_weights") = false,

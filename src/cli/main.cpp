@@ -34,8 +34,8 @@ namespace {
 
 /// `--shape a=1x2 b=3` means `--shape a=1x2 --shape b=3`: CLI11 would take the model's path as one more value.
 std::vector<std::string> repeat_list_options(std::vector<std::string> args) {
-  constexpr std::array<std::string_view, 5> kLists = {"--shape", "--min-shape", "--opt-shape", "--max-shape",
-                                                      "--input"};
+  constexpr std::array<std::string_view, 6> kLists = {"--shape",     "--value",     "--min-shape",
+                                                      "--opt-shape", "--max-shape", "--input"};
   std::vector<std::string> out;
   for (size_t i = 0; i < args.size(); ++i) {
     out.push_back(args[i]);

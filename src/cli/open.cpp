@@ -12,6 +12,7 @@
 #include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "engine/layout.h"
+#include "runtime/operators.h"
 
 namespace lathe::cli {
 namespace {
@@ -83,6 +84,7 @@ void BuildFlags::add_to(CLI::App& app) {
                       ->capture_default_str()
                       ->group(group));
   list("--shape", shape, "An input's shape, e.g. x=1x3x224x224; a name stays symbolic: x=batchx3x224x224");
+  list("--value", value, "A value to fix an input to, e.g. rate=16000; the engine does not have the input then (ONNX)");
   list("--min-shape", min_shape, "Smallest shape of an input");
   list("--opt-shape", opt_shape, "Shape to optimise for");
   list("--max-shape", max_shape, "Largest shape of an input");
@@ -100,15 +102,33 @@ void BuildFlags::add_to(CLI::App& app) {
   given.push_back(app.add_option("-j,--jobs", options.jobs, "Build threads; 0: all CPUs")
                       ->check(CLI::NonNegativeNumber)
                       ->group(group));
+  // Not one of `given`: an engine needs its operators too.
+  app.add_option("--ops", operators, "A library of custom operators (docs/custom-operators.md)")
+      ->type_name("LIB.so")
+      ->expected(1)
+      ->allow_extra_args(false)
+      ->take_all()
+      ->group(group);
   calibration.add_to(app, options.quantize, given);
+}
+
+Status BuildFlags::load_operators(std::vector<const lathe_operator*>& out) const {
+  for (const std::string& library : operators) {
+    // dlopen looks for a name without a slash among the system's libraries; here it is a file.
+    LATHE_TRY(const auto found, lathe::load_operators(library.contains('/') ? library : "./" + library));
+    out.insert(out.end(), found.begin(), found.end());
+  }
+  return {};
 }
 
 Result<compiler::BuildOptions> BuildFlags::parsed() const {
   compiler::BuildOptions o = options;
   LATHE_CHECK(fill_shapes(shape, "--shape", o.shapes));
+  LATHE_CHECK(fill_shapes(value, "--value", o.values));
   LATHE_CHECK(fill_shapes(min_shape, "--min-shape", o.min_shapes));
   LATHE_CHECK(fill_shapes(opt_shape, "--opt-shape", o.opt_shapes));
   LATHE_CHECK(fill_shapes(max_shape, "--max-shape", o.max_shapes));
+  LATHE_CHECK(load_operators(o.operators));
   LATHE_CHECK(calibration.fill(o.quantize));
   return o;
 }
@@ -165,6 +185,8 @@ Result<Opened> open_engine_or_model(const std::string& path, const BuildFlags& b
     for (const CLI::Option* option : build.given)
       if (option->count() > 0 && option->get_name() != "--shape")
         return fail(Code::kUsage, path + " is an engine, built already: " + option->get_name() + " has no effect");
+    std::vector<const lathe_operator*> loaded;
+    LATHE_CHECK(build.load_operators(loaded));
     return open_engine(path, options);
   }
   LATHE_TRY(const compiler::BuildOptions wanted, build.parsed());

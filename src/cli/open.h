@@ -17,12 +17,15 @@ namespace lathe::cli {
 struct BuildFlags {
   compiler::BuildOptions options;
   CalibrationFlags calibration;
-  std::vector<std::string> shape, min_shape, opt_shape, max_shape;  ///< "name=1x3x224x224"
+  std::vector<std::string> shape, value, min_shape, opt_shape, max_shape;  ///< "name=1x3x224x224"
+  std::vector<std::string> operators;                                      ///< libraries of custom operators
   std::vector<CLI::Option*> given;  ///< all of them: which were used is asked of them after parsing
 
   void add_to(CLI::App& app);
-  /// The options with the shapes filled in. kUsage: a shape that is none.
+  /// The options with the shapes filled in and the operators loaded. kUsage: a shape that is none.
   [[nodiscard]] Result<compiler::BuildOptions> parsed() const;
+  /// Loads and registers the custom operators; appends them.
+  [[nodiscard]] Status load_operators(std::vector<const lathe_operator*>& out) const;
 };
 
 /// One line about what `--tune` did, one for each target that was left out, one for each way that computed wrong.

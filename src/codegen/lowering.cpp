@@ -13,6 +13,7 @@
 #include <tuple>
 
 #include "base/arena_planner.h"
+#include "codegen/custom.h"
 #include "codegen/lower/lower.h"
 #include "engine/size_program.h"
 
@@ -465,6 +466,7 @@ LowerFunction find_lowering(const Node& node, const Graph& graph) {
   std::vector<DType> types;
   for (const ValueId v : node.inputs) types.push_back(v == kNoId ? DType::kUndefined : graph.value(v).dtype);
   if (node.op->program(types)) return lower_pointwise;
+  if (node.as<ops::Custom>()) return lower_custom;
   for (const LowerEntry& e : kLowerings)
     if (stem_matches(e.stem, node.op->name())) return e.function;
   return nullptr;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The whole path: model file → graph → passes → plan and code for each target → engine.
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
@@ -15,10 +16,11 @@
 #include "engine/write.h"
 #include "export/onnx/onnx.h"
 #include "export/tflite/tflite.h"
-#include "import/import.h"
+#include "import/operators.h"
 #include "lathe/compiler.hpp"
 #include "passes/passes.h"
 #include "passes/unfused.h"
+#include "runtime/operators.h"
 #include "target/target.h"
 #include "tune/tuner.h"
 
@@ -80,6 +82,36 @@ lathe::Result<Shape> parse_shape(const std::string& input, const std::string& te
     at = end + 1;
   }
   return shape;
+}
+
+/// Numbers of an input that is fixed: integers, else floats; the importer makes them the input's type.
+lathe::Result<Tensor> parse_value(const std::string& input, const std::string& text) {
+  std::vector<std::string> words;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find(',', at), text.size());
+    words.push_back(text.substr(at, end - at));
+    at = end + 1;
+  }
+  std::vector<int64_t> integers;
+  std::vector<double> floats;
+  for (const std::string& w : words) {
+    const char* const end = w.data() + w.size();
+    int64_t i = w == "true";
+    double f = static_cast<double>(i);
+    if (w != "true" && w != "false") {
+      if (const auto read = std::from_chars(w.data(), end, f); read.ec != std::errc() || read.ptr != end)
+        return fail(Code::kUsage, "--value " + input + "=" + text + ": \"" + w + "\" is no number");
+      if (const auto read = std::from_chars(w.data(), end, i); read.ec == std::errc() && read.ptr == end)
+        integers.push_back(i);
+    } else {
+      integers.push_back(i);
+    }
+    floats.push_back(f);
+  }
+  std::vector<int64_t> dims;
+  if (words.size() != 1 || text.back() == ',') dims.push_back(static_cast<int64_t>(words.size()));
+  if (integers.size() == words.size()) return Tensor::of<int64_t>(DType::kI64, dims, integers);
+  return Tensor::of<double>(DType::kF64, dims, floats);
 }
 
 /// Whether ranges are chosen and layers made integer ones.
@@ -175,9 +207,17 @@ lathe::Result<std::unique_ptr<Graph>> load_graph(const std::string& model, const
     }
     LATHE_TRY(options.shapes[name], parse_shape(name, text));
   }
+  for (const auto& [name, text] : o.values) {
+    LATHE_TRY(options.values[name], parse_value(name, text));
+  }
   if (o.memory_limit > 0) options.max_tensor_bytes = static_cast<size_t>(o.memory_limit);
   options.signature = o.signature;
-  LATHE_TRY(auto graph, import_model(model, options));
+  CustomOperators operators;
+  for (const lathe_operator* op : o.operators) {
+    LATHE_CHECK(register_operator(*op));  // for runs of the graph while it is quantized
+    operators.push_back(std::make_shared<const lathe_operator>(*find_operator(op->domain, op->name)));
+  }
+  LATHE_TRY(auto graph, import_model(model, options, operators));
   LATHE_CHECK(set_ranges(*graph, o));
   return graph;
 }

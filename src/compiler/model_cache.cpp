@@ -16,6 +16,7 @@
 #include "base/cpu_features.h"
 #include "base/mapped_file.h"
 #include "base/sha256.h"
+#include "lathe/lathe.h"
 
 namespace lathe::compiler {
 namespace {
@@ -139,6 +140,10 @@ Result<std::string> key_of(const std::string& model, const BuildOptions& o) {
   for (const std::string& target : o.targets) key.add("target", target);
   key.add("options", fmt::format("{}|{}|{}|{}|{}", o.math, o.precision, o.tune, o.strict, o.memory_limit));
   key.add("signature", o.signature);
+  for (const lathe_operator* op : o.operators) {
+    key.add("operator", op->domain ? op->domain : "");
+    key.add("name", op->name ? op->name : "");
+  }
   if (o.precision != "fp32") {
     const QuantizeOptions& q = o.quantize;
     const ImageOptions& i = q.calibration.images;
@@ -150,6 +155,7 @@ Result<std::string> key_of(const std::string& model, const BuildOptions& o) {
     for (const std::string& name : q.keep_float) key.add("keep", name);
   }
   key.add("shape", o.shapes);
+  key.add("value", o.values);
   key.add("min", o.min_shapes);
   key.add("opt", o.opt_shapes);
   key.add("max", o.max_shapes);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "import/import.h"
+#include "import/operators.h"
 
 #include <array>
 #include <filesystem>
@@ -16,6 +16,11 @@
 namespace lathe {
 
 Result<std::unique_ptr<Graph>> import_model(const std::string& path, const ImportOptions& options) {
+  return import_model(path, options, {});
+}
+
+Result<std::unique_ptr<Graph>> import_model(const std::string& path, const ImportOptions& options,
+                                            const CustomOperators& operators) {
   std::error_code error;
   if (std::filesystem::is_directory(path, error)) {
     if (std::filesystem::exists(std::filesystem::path(path) / "saved_model.pb", error))
@@ -43,7 +48,7 @@ Result<std::unique_ptr<Graph>> import_model(const std::string& path, const Impor
     LATHE_TRY(const importer::FileBytes whole, importer::map_file(path));
     if (tensorflow::proto::looks_like_saved_model(whole.bytes)) return tensorflow::import_saved_model(path, options);
     if (tensorflow::proto::looks_like_graph(whole.bytes)) return tensorflow::import_graph_def(path, options);
-    return onnx::import_onnx(path, options);
+    return onnx::import_onnx(path, options, operators);
   }
   return fail(
       Code::kDamaged,

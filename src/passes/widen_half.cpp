@@ -5,6 +5,7 @@
 //     x:f16 → Conv:f16 → Relu:f16 → y:f16     ⇒     x:f16 → Cast → Conv:f32 → Relu:f32 → Cast → y:f16
 #include "ops/bit_cast.h"
 #include "ops/cast.h"
+#include "ops/custom.h"
 #include "passes/passes.h"
 
 namespace lathe::passes {
@@ -74,6 +75,16 @@ Result<int> widen_half(Graph& g, const PassOptions&) {
         g.set_input(n, s.first + i, narrow);
       }
     }
+    const bool custom = g.node(n).as<ops::Custom>() != nullptr;
+    for (size_t slot = 0; custom && slot < g.node(n).inputs.size(); ++slot) {  // it is written for the model's types
+      const ValueId v = g.node(n).inputs[slot];
+      if (v == kNoId) continue;
+      const ValueId source = static_cast<size_t>(v) < types.size() ? v : g.node(g.value(v).producer).inputs[0];
+      const DType wanted = types[static_cast<size_t>(source)];
+      if (!half(wanted) || g.value(v).dtype == wanted) continue;
+      LATHE_TRY(const ValueId narrow, g.add(cast_to(wanted), {v}, g.node(n).name));
+      g.set_input(n, slot, narrow);
+    }
     const auto* bits = g.node(n).as<ops::BitCast>();
     const bool makes_half = bits && half(bits->to);
     if (const ValueId in = g.node(n).inputs.empty() ? kNoId : g.node(n).inputs[0]; bits && in != kNoId) {
@@ -86,7 +97,7 @@ Result<int> widen_half(Graph& g, const PassOptions&) {
       g.node(n).op = std::move(op);
     }
     if (any) LATHE_CHECK(g.reinfer(n));
-    if (makes_half || !g.node(n).op->subgraphs().empty()) LATHE_CHECK(widen_results(g, n));
+    if (makes_half || custom || !g.node(n).op->subgraphs().empty()) LATHE_CHECK(widen_results(g, n));
     any |= makes_half;
   }
   for (size_t i = 0; i < g.outputs.size(); ++i) {

@@ -6,6 +6,7 @@
 #include "engine/trust.h"
 #include "lathe/lathe.h"
 #include "runtime/engine.h"
+#include "runtime/operators.h"
 #include "runtime/session.h"
 
 namespace {
@@ -140,6 +141,17 @@ const char* lathe_dtype_name(lathe_dtype dtype) {
 int lathe_dtype_bits(lathe_dtype dtype) {
   const int raw = dtype;
   return kDTypes[raw > 0 && raw < kDTypeCount ? raw : 0].bits;
+}
+
+lathe_status lathe_register_operator(const lathe_operator* op) {
+  if (!op) return misused(__func__, "op must not be NULL");
+  return result(register_operator(*op));
+}
+
+lathe_status lathe_load_operators(const char* path) {
+  if (!path) return misused(__func__, "path must not be NULL");
+  auto loaded = load_operators(path);
+  return loaded ? LATHE_OK : failed(std::move(loaded).error());
 }
 
 lathe_status lathe_engine_open(const char* path, const lathe_engine_options* options, lathe_engine** out) {

@@ -6,10 +6,9 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
-#include <optional>
 
 #include "base/cpu_features.h"
-#include "runtime/thread_pool.h"
+#include "runtime/session_call.h"
 
 namespace lathe {
 namespace {
@@ -52,15 +51,6 @@ std::unexpected<Error> busy_error() {
 }
 
 }  // namespace
-
-/// One instruction's call: what the threads that work on it share.
-struct Session::Call {
-  Session* session;
-  const Step* step = nullptr;
-  int32_t at = 0;
-  int64_t fault = LATHE_FAULT_NONE;
-  std::optional<Error> error;  ///< of grow()
-};
 
 Session::~Session() = default;
 
@@ -167,11 +157,12 @@ std::unexpected<Error> Session::not_ready(int32_t at) const {
 
 Status Session::execute() {
   const auto count = static_cast<int32_t>(steps_.size());
-  std::optional<Team> team;  // claimed by the first instruction that is worth it
-  Call c{.session = this, .error = {}};
+  std::optional<Team> team;
+  Call c{.session = this, .team = &team, .error = {}};
   for (int32_t at = 0; at < count;) {
     const Step& step = steps_[idx(at)];
     if (!step.ready) return not_ready(at);
+    const bool custom = step.custom >= 0;
     if (step.kind != PlanInstr::Kind::kKernel) {
       const bool go_on = step.kind == PlanInstr::Kind::kJumpIfFalse && *static_cast<const uint8_t*>(step.bufs[0]) != 0;
       at = go_on ? at + 1 : step.target;
@@ -180,7 +171,9 @@ Status Session::execute() {
     const int64_t start = profile_.empty() ? 0 : now();
     c.at = at;
     c.step = &step;
-    if (step.parallel) {
+    if (custom) {
+      LATHE_CHECK(run_custom(at, c));
+    } else if (step.parallel) {
       if (!team) team.emplace(threads_);
       team->parallel_for(step.tasks, run_tasks, &c);
     } else if (step.tasks > 0) {
@@ -188,7 +181,7 @@ Status Session::execute() {
     }
     if (c.error) return node_error(at, c.error->code, c.error->message.c_str());
     if (c.fault != LATHE_FAULT_NONE) return node_error(at, Code::kFailed, fault_text(c.fault));
-    if (step.changes >= 0)
+    if (step.changes >= 0 && !custom)
       if (auto status = define(at); !status) return node_error(at, status.error().code, status.error().message.c_str());
     if (start != 0) profile_[idx(at)] += now() - start;
     if (observer_) observer_(at);

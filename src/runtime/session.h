@@ -9,6 +9,7 @@
 
 #include "base/mapped_file.h"
 #include "base/status.h"
+#include "engine/operator_call.h"
 #include "engine/size_program.h"
 #include "runtime/engine.h"
 
@@ -92,6 +93,7 @@ class Session {
     int64_t tasks = 0;
     int32_t target = 0;
     int32_t changes = -1;  ///< index into dependents_ if sizes or memory change when it has run
+    int32_t custom = -1;   ///< index into customs_
   };
   /// What to work out again when some symbols, buffers or bindings change; all in the plan's order.
   struct Dependents {
@@ -105,6 +107,13 @@ class Session {
     std::byte* next = nullptr;
     int64_t bytes = 0;
   };
+  /// A custom operator of the plan with the functions that the program has registered for it.
+  struct Custom {
+    CustomOperator described;
+    std::unique_ptr<OperatorCall> call;
+    size_t input_scalars = 0;   ///< scalars that are dimensions of inputs
+    std::vector<int32_t> sets;  ///< by dimension of the outputs: which of the instruction's symbols it is, or -1
+  };
   struct Port {
     void* data = nullptr;
     int64_t capacity = 0;  ///< bytes at `data`
@@ -115,6 +124,10 @@ class Session {
 
   Session() = default;
   Status build();
+  Status build_custom(int32_t at);
+  Status run_custom(int32_t at, Call& call);
+  static void run_parts(lathe_operator_call* call, int64_t count, void (*task)(void*, int64_t, int64_t),
+                        void* argument);
   Status allocate_states();
   void restore_states();
   Status swap_states();
@@ -156,6 +169,7 @@ class Session {
   std::vector<void*> bufs_;  ///< the steps' buffer tables, one after another
   std::vector<int64_t> scalars_;
   std::vector<Dependents> dependents_;
+  std::vector<std::unique_ptr<Custom>> customs_;
   std::vector<int64_t> defined_;  ///< where kernels write symbols
 
   Mapping arena_, scratch_;

@@ -127,6 +127,7 @@ Status Session::build() {
     scalars += s.scalars.size();
     std::vector<uint8_t> symbols(p.symbols.size()), grown(p.buffers.size());
     for (int32_t d : s.defines) symbols[idx(d)] = 1;
+    LATHE_CHECK(build_custom(static_cast<int32_t>(i)));
     bool changes = !s.defines.empty();
     for (size_t k = 0; k < s.grows.size(); ++k)
       if (s.grows[k]) grown[idx(s.buffers[k])] = 1;
@@ -429,6 +430,16 @@ Status Session::fill(int32_t at) {
     step.ready = step.ready && sizes_.known[idx(e)];
     return sizes_.value[idx(e)];
   };
+  if (step.custom >= 0) {  // its outputs need not be known: its shape function tells
+    const Custom& c = *customs_[idx(step.custom)];
+    for (size_t k = 0; k < i.buffers.size(); ++k) {
+      step.bufs[k] = i.buffers[k] == kNone ? nullptr : storage_[idx(i.buffers[k])].at;
+      step.ready = step.ready && (step.bufs[k] || i.buffers[k] == kNone || k > c.described.inputs.size());
+    }
+    for (size_t k = 0; k < i.scalars.size(); ++k)
+      step.scalars[k] = k < c.input_scalars ? value(i.scalars[k]) : sizes_.value[idx(i.scalars[k])];
+    return {};
+  }
   for (size_t k = 0; k < i.buffers.size(); ++k) {
     step.bufs[k] = i.buffers[k] == kNone ? nullptr : storage_[idx(i.buffers[k])].at;
     const bool grows = k < i.grows.size() && i.grows[k];

@@ -6,12 +6,14 @@
 
 #include <array>
 #include <cstring>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "engine/engine.h"
 #include "engine/kernel_abi.h"
+#include "engine/operator_call.h"
 #include "engine/write.h"
 #include "engine_support/kernels.h"
 
@@ -138,6 +140,47 @@ inline EngineContents bias_engine() {
   c.provenance = {{"model", "test"}, {"options", "none"}};
   c.targets.push_back(target_of(b.take()));
   c.weights = {std::as_bytes(std::span(kBias))};
+  return c;
+}
+
+/// The elements of x[n] that are above a limit, and their number's doubles: y[m] = Above(x) {limit: 2.5}, z[m] = y + y;
+/// m is known once Above's shape function has looked at x.
+inline EngineContents custom_engine(const std::function<void(CustomOperator&, Plan&)>& change = {}) {
+  Builder b;
+  const ExprId one = b.constant(1);
+  const ExprId n = b.value_of(b.symbol("n", 0, 1000));
+  const int32_t m_symbol = b.symbol("m", 0, 1000);
+  const ExprId m = b.value_of(m_symbol);
+  const BufferId x = b.input("x", DType::kF32, n);
+  const BufferId z = b.output("z", DType::kF32, m);
+  const BufferId y = b.buffer(PlanBuffer::Place::kDynamic, DType::kF32, m);
+  CustomOperator op;
+  op.domain = "com.example";
+  op.name = "Above";
+  CustomAttribute limit;
+  limit.name = "limit";
+  limit.kind = CustomAttribute::Kind::kFloats;
+  limit.floats = {2.5};
+  CustomAttribute text;
+  text.name = "text";
+  text.kind = CustomAttribute::Kind::kStrings;
+  text.strings = {"a", std::string("b\0c", 3)};
+  op.attributes = {limit, text};
+  op.inputs = {{DType::kF32, 1}, {}};
+  op.outputs = {{DType::kF32, 1}};
+  static std::vector<std::byte> bytes;
+  if (change) change(op, b.plan);
+  bytes = encode_operator(op);
+  const BufferId description =
+      b.buffer(PlanBuffer::Place::kWeight, DType::kU8, b.constant(static_cast<int64_t>(bytes.size())), kNone, 0);
+  PlanInstr& call = b.call("custom", test_kernels::add_f32, {description, x, kNone, y}, {n, m}, one);
+  call.defines = {m_symbol};
+  call.node = "node_above";
+  call.tactic = "custom com.example.Above";
+  b.call("add_f32", test_kernels::add_f32, {y, y, z}, {m}, one);
+  EngineContents c;
+  c.targets.push_back(target_of(b.take()));
+  c.weights = {bytes};
   return c;
 }
 

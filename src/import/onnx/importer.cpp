@@ -35,6 +35,22 @@ std::string symbol_for(std::string_view param) {
   return s;
 }
 
+// A value in the type of an input; nothing if that cannot hold it.
+std::optional<Tensor> converted(const Tensor& value, DType to) {
+  if (value.dtype() == to) return value;
+  if (dtype_bits(to) == 0 || to == DType::kC64 || to == DType::kC128) return std::nullopt;
+  Tensor t = Tensor::zeros(to, value.dims());
+  for (int64_t i = 0; i < value.count(); ++i) {
+    const bool whole = value.dtype() == DType::kI64;
+    if (whole && !dtype_info(to).is_float)
+      t.set_i64(i, value.i64_at(i));
+    else
+      t.set(i, value.f64_at(i));
+    if (!dtype_info(to).is_float && t.f64_at(i) != value.f64_at(i)) return std::nullopt;
+  }
+  return t;
+}
+
 // The message of a sub-error in a list of one line each.
 std::string one_line(std::string s) {
   std::ranges::replace(s, '\n', ' ');
@@ -88,8 +104,9 @@ std::vector<size_t> sorted(const std::vector<proto::Node>& nodes) {
 
 }  // namespace
 
-Importer::Importer(const proto::Model& model, TensorReader reader, const ImportOptions& options, std::string path)
-    : model_(model), reader_(std::move(reader)), options_(options), path_(std::move(path)) {
+Importer::Importer(const proto::Model& model, TensorReader reader, const ImportOptions& options,
+                   const CustomOperators& operators, std::string path)
+    : model_(model), reader_(std::move(reader)), options_(options), operators_(operators), path_(std::move(path)) {
   levels_.push_back(level(std::make_unique<Graph>()));
   size_t nodes = node_count(model.graph.nodes);
   for (const auto& f : model.functions) nodes += node_count(f.nodes);
@@ -214,11 +231,14 @@ Result<ValueId> Importer::tensor_input(const proto::ValueInfo& v, const std::str
   if (v.elem_type < 1 || !dtype_valid(static_cast<uint64_t>(v.elem_type)))
     return fail(Code::kDamaged, what + ": element type " + std::to_string(v.elem_type) + " is not supported");
   if (const auto fixed = options_.values.find(name); fixed != options_.values.end()) {
-    if (static_cast<int64_t>(fixed->second.dtype()) != v.elem_type ||
-        (v.has_shape && fixed->second.dims().size() != v.dims.size()))
-      return fail(Code::kUsage, what + ": the given value has another type or rank than the model's input");
+    const auto value = converted(fixed->second, static_cast<DType>(v.elem_type));
+    bool fits = value && (!v.has_shape || value->dims().size() == v.dims.size());
+    for (size_t d = 0; fits && v.has_shape && d < v.dims.size(); ++d)
+      fits = v.dims[d].value < 0 || v.dims[d].value == value->dims()[d];
+    if (!fits)
+      return fail(Code::kUsage, what + ": the given value does not fit the type or shape of the model's input");
     used_names_.insert(name);
-    return graph().add_constant(name, fixed->second);
+    return graph().add_constant(name, *value);
   }
   const auto given = options_.shapes.find(name);
   if (!v.has_shape && given == options_.shapes.end())
@@ -385,13 +405,17 @@ Status Importer::import_node(const proto::Node& n, const std::string& label) {
     }
     inputs.push_back(v);
   }
-  const bool known = find_row(n.domain, n.op_type) || std::ranges::any_of(model_.functions, [&](const auto& f) {
-                       return f.name == n.op_type && f.domain == n.domain;
-                     });
+  const bool known =
+      find_row(n.domain, n.op_type) || find_custom(n) ||
+      std::ranges::any_of(model_.functions, [&](const auto& f) { return f.name == n.op_type && f.domain == n.domain; });
   Values outputs;
   if (!known || version == 0) {
-    unsupported_.push_back("node " + label + ": " + kind +
-                           (known ? ": the model does not import this operator set" : ""));
+    unsupported_.push_back(
+        "node " + label + ": " + kind +
+        (known ? ": the model does not import this operator set"
+         : n.domain.empty() || n.domain.starts_with("ai.onnx")
+             ? ""
+             : ": if it is an operator of your own, give lathe its code (docs/custom-operators.md)"));
     failed = true;
   } else if (!failed) {
     builder().begin_node(n.name.empty() && !n.outputs.empty() ? std::string(n.outputs[0]) : std::string(n.name));
@@ -432,19 +456,28 @@ Status Importer::import_node(const proto::Node& n, const std::string& label) {
   return {};
 }
 
+std::shared_ptr<const lathe_operator> Importer::find_custom(const proto::Node& n) const {
+  if (find_row(n.domain, n.op_type)) return nullptr;
+  for (const auto& op : operators_)
+    if (op->domain == n.domain && op->name == n.op_type) return op;
+  return nullptr;
+}
+
 Result<Values> Importer::translate(const proto::Node& n, Values inputs) {
+  const auto registered = find_custom(n);
   for (const auto& f : model_.functions)
-    if (f.name == n.op_type && f.domain == n.domain) return call_function(f, n, std::move(inputs));
+    if (!registered && f.name == n.op_type && f.domain == n.domain) return call_function(f, n, std::move(inputs));
   for (const auto& a : n.attributes)
     if (!a.ref_name.empty())
       return fail(Code::kDamaged,
                   "attribute " + quote(a.name) + " refers to a function's attribute outside a function");
   const Row* row = find_row(n.domain, n.op_type);
-  for (size_t i = 0; i < inputs.size() && !row->aggregates; ++i)
+  for (size_t i = 0; i < inputs.size() && !(row && row->aggregates); ++i)
     if (const Aggregate* a = aggregate_of(inputs[i]))
       return unsupported("input " + std::to_string(i) + " is " +
                          (a->kind == Aggregate::Kind::kOptional ? "an optional" : "a sequence") +
                          ", the operator takes tensors");
+  if (registered) return custom(n, registered, std::move(inputs));
   Node node(n, row->name, opset(n.domain), std::move(inputs), builder(), *this);
   return row->handler(node);
 }
@@ -502,13 +535,15 @@ Result<Values> Importer::call_function(const proto::Function& f, const proto::No
   return outputs;
 }
 
-Result<std::unique_ptr<Graph>> import_onnx(const std::string& path, const ImportOptions& options) {
+Result<std::unique_ptr<Graph>> import_onnx(const std::string& path, const ImportOptions& options,
+                                           const CustomOperators& operators) {
   LATHE_TRY(const FileBytes file, map_file(path));
   auto model = proto::parse_model(file.bytes);
   if (!model) return fail(model.error().code, path + ": " + model.error().message);
   if (!model->has_graph) return fail(Code::kDamaged, path + ": an ONNX model without a graph");
   const std::string folder = std::filesystem::path(path).parent_path().string();
-  Importer importer(*model, TensorReader(file, folder.empty() ? "." : folder, options.max_tensor_bytes), options, path);
+  Importer importer(*model, TensorReader(file, folder.empty() ? "." : folder, options.max_tensor_bytes), options,
+                    operators, path);
   return importer.run();
 }
 

@@ -11,21 +11,23 @@
 #include <vector>
 
 #include "import/builder.h"
-#include "import/import.h"
 #include "import/onnx/node.h"
 #include "import/onnx/proto.h"
 #include "import/onnx/tensor.h"
+#include "import/operators.h"
 
 namespace lathe::onnx {
 
 /// Imports the ONNX model at `path`.
-Result<std::unique_ptr<Graph>> import_onnx(const std::string& path, const ImportOptions& options);
+Result<std::unique_ptr<Graph>> import_onnx(const std::string& path, const ImportOptions& options,
+                                           const CustomOperators& operators = {});
 
 /// Translates one model into one graph. Names are looked up through nested scopes, as ONNX's subgraphs see the values
 /// around them.
 class Importer {
  public:
-  Importer(const proto::Model& model, TensorReader reader, const ImportOptions& options, std::string path);
+  Importer(const proto::Model& model, TensorReader reader, const ImportOptions& options,
+           const CustomOperators& operators, std::string path);
   Result<std::unique_ptr<Graph>> run();
 
   /// Imports the nodes of a subgraph in place (the branch of an If that is known to be taken) on these inputs; returns
@@ -106,6 +108,9 @@ class Importer {
   Status import_nodes(const std::vector<proto::Node>& nodes);
   Status import_node(const proto::Node& node, const std::string& label);
   Result<Values> call_function(const proto::Function& function, const proto::Node& node, Values inputs);
+  /// The operator that the program gave for this node; null where lathe has one itself.
+  [[nodiscard]] std::shared_ptr<const lathe_operator> find_custom(const proto::Node& node) const;
+  Result<Values> custom(const proto::Node& node, std::shared_ptr<const lathe_operator> op, Values inputs);
   Result<Values> translate(const proto::Node& node, Values inputs);
   Binding* find(std::string_view name, size_t* level = nullptr);
   [[nodiscard]] Level level(std::unique_ptr<Graph> graph) const;
@@ -123,6 +128,7 @@ class Importer {
   const proto::Model& model_;
   TensorReader reader_;
   const ImportOptions& options_;
+  const CustomOperators& operators_;
   std::string path_;
   std::vector<Level> levels_;
   std::vector<Scope> scopes_;
