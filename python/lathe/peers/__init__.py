@@ -9,7 +9,6 @@ import importlib
 import importlib.util
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -87,7 +86,3 @@ def format_of(model: str) -> str:
     with open(model, "rb") as file:
         head = file.read(8)
     return "tflite" if head[4:] == b"TFL3" else "pt2" if head[:2] == b"PK" else "onnx"
-
-
-def python_module(name: str, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", name, *arguments]

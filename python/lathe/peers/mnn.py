@@ -3,19 +3,22 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
-from lathe.peers import ConversionError, Job, Opened, Peer, format_of, python_module
+from lathe.peers import ConversionError, Job, Opened, Peer, format_of
 
 
 def _open(job: Job) -> Opened:
     import MNN
 
     kind = {"onnx": "ONNX", "tflite": "TFLITE"}[format_of(job.model)]
-    command = python_module("MNN.tools.mnnconvert", "-f", kind, "--modelFile", job.model)
+    # The converter without its wrapper MNN.tools.mnnconvert, which installs a package and reports what was converted.
+    converter = [sys.executable, "-c", "import sys, _tools; _tools.mnnconvert(sys.argv)"]
+    command = [*converter, "-f", kind, "--modelFile", job.model]
     file = job.convert([*command, "--MNNModel", f"{job.folder}/mnn.mnn", "--bizCode", "lathe"], "mnn.mnn")
     interpreter = MNN.Interpreter(file)
     session = interpreter.createSession({"backend": "CPU", "precision": "high", "numThread": job.threads})
