@@ -2,7 +2,7 @@
 """What quantization costs in accuracy: trained models, quantized by lathe, on data that they were not calibrated with.
 
     PYTHONPATH=build/python build/venv/bin/python bench/quantized_accuracy.py [vww ic ad kws keypoint magika digits] \
-        [--calibrator auto] [--precision int8] [--models ../shared/models]
+        [--calibrator auto] [--precision int8|w4|…] [--nearest] [--weight-block 32] [--models ../shared/models]
 
 A line a model: agreement of the best class and SNR against the float network, the same of the network published in INT8
 beside it, accuracy of both where there are labels, and INT8's speed against FP32 (both engines in turn, best of many).
@@ -149,6 +149,8 @@ def main() -> None:
     parser.add_argument("--precision", default="int8")
     parser.add_argument("--activations", default="u8")
     parser.add_argument("--max-loss", type=float, default=0.5)
+    parser.add_argument("--nearest", action="store_true", help="of w8 … wfp4: without calibration")
+    parser.add_argument("--weight-block", type=int)
     arguments = parser.parse_args()
     for name in arguments.tasks or TASKS:
         task = TASKS[name](arguments.models)
@@ -158,10 +160,11 @@ def main() -> None:
                 task.model,
                 threads=1,
                 precision=arguments.precision,
-                calibrate=calibration,
+                max_loss=arguments.max_loss,
+                **({} if arguments.nearest else {"calibrate": calibration}),
+                **({} if arguments.weight_block is None else {"weight_block": arguments.weight_block}),
                 calibrator=arguments.calibrator,
                 activations=arguments.activations,
-                max_loss=arguments.max_loss,
             )
             for calibration, _ in task.folds
         ]

@@ -53,14 +53,18 @@ struct CalibrationSet {
   int limit = 512;  ///< samples that are used, spread over the set
 };
 
-/// How `--precision int8` and `mixed` are reached.
+/// How `--precision int8`, `mixed` and the weight-only ones are reached.
 struct QuantizeOptions {
   CalibrationSet calibration;
   std::string calibrator = "auto";  ///< minmax | percentile | entropy | mse | auto: the one measured best
   double percentile = 99.99;
   std::string activations = "u8";  ///< u8, with a zero point | i8, symmetric
   bool correct_bias = true;
-  double max_loss = 0.5;                ///< of mixed, in percent: 100 * (1 - cosine) of the outputs
+  double max_loss = 0.5;  ///< of mixed and of 4-bit weights, in percent: 100 * (1 - cosine) of the outputs
+  /// Of weight-only precisions: weights of a column that share a scale (0: all of them), and whether integers have zero
+  /// points. Default: as the precision has it.
+  std::optional<int64_t> weight_block;
+  std::optional<bool> weight_zeros;
   std::vector<std::string> keep_float;  ///< names of layers; one that ends in * stands for all that begin so
 };
 
@@ -68,7 +72,8 @@ struct QuantizeOptions {
 struct BuildOptions {
   std::vector<std::string> targets;  ///< names of `lathe targets`; empty: the host's best level
   std::string math = "default";      ///< strict | default | fast
-  /// fp32 | fp16 | bf16 (weights of products and convolutions are stored so, sums are f32) | int8 | mixed
+  /// fp32 | fp16 | bf16 (weights of products and convolutions are stored so, sums are f32) | int8 | mixed |
+  /// w8 | w4 | wfp8 | wfp4 (weights of products in so many bits, activations and sums in f32)
   std::string precision = "fp32";
   QuantizeOptions quantize;
   /// none: the cost model decides; fast, full: what it leaves open is timed on this machine, and remembered in the
@@ -110,9 +115,10 @@ struct TuningReport {
 struct QuantizeReport {
   struct Layer {
     std::string name, op;
-    std::string precision;  ///< int8 | fp32
+    std::string precision;  ///< int8 | fp32; of weight-only precisions w4 … | fp16
     std::string why;        ///< of fp32
-    double snr_db = 0;      ///< of its result against that of the float network, errors from before it included
+    double snr_db = 0;      ///< of its result against that of the float network, errors from before it included; of
+                            ///< weight-only precisions: of its weights
     double cosine = 1;
     double alone_snr_db = 0;          ///< mixed: of the network's outputs if this layer alone is quantized
     double fp32_ms = 0, int8_ms = 0;  ///< mixed with tuning: measured on this machine, one thread
@@ -125,7 +131,7 @@ struct QuantizeReport {
   std::vector<Layer> layers;
   std::vector<Output> outputs;
   std::vector<std::pair<std::string, double>> tried;  ///< calibrator → mean SNR of the outputs in dB
-  std::string calibrator;
+  std::string calibrator;                             ///< of weights: nearest | gptq
   int calibration_samples = 0, search_samples = 0, evaluation_samples = 0;
   bool disjoint = true;  ///< false: too few samples to keep some apart
   double loss = 0;       ///< 100 * (1 - cosine) of the worst output
@@ -139,7 +145,7 @@ struct BuildReport {
   int64_t engine_bytes = 0, weight_bytes = 0;
   int kernels = 0, instructions = 0;
   TuningReport tuning;
-  std::optional<QuantizeReport> quantization;  ///< of precision int8 and mixed
+  std::optional<QuantizeReport> quantization;  ///< of all precisions but fp32, fp16 and bf16
 };
 
 /// Builds `model` (ONNX, TFLite; a SavedModel's folder or a frozen GraphDef of TensorFlow) into `engine`, which is

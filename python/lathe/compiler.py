@@ -25,6 +25,7 @@ Shape = str | Sequence[int | str]
 _PLAIN = {
     *("math", "precision", "tune", "signature", "strict", "memory_limit", "jobs", "trust"),
     *("calibrator", "percentile", "activations", "correct_bias", "calibration_limit", "max_loss"),
+    *("weight_block", "weight_zeros"),
 }
 
 
@@ -52,12 +53,14 @@ def build(model: Any, engine: str | os.PathLike[str], **options: Any) -> BuildRe
     Options, as those of `lathe build`:
       target: a name of `targets()`, or several; default: the best for this machine
       precision: "fp32"; "fp16" or "bf16" (weights stored so, sums in fp32); "int8" or "mixed" (as much int8 as
-        max_loss allows): the latter two need `calibrate`
+        max_loss allows), which need `calibrate`; "w8", "w4", "wfp8", "wfp4": weights of matrix products in so many bits
       calibrate: inputs to choose ranges by: an array, a dict of arrays, an npz or npy file, a folder of these, or
         several of them
       calibrator: "minmax", "percentile", "entropy", "mse" or "auto"; percentile; activations: "u8" or "i8";
         correct_bias; calibration_limit: most samples to use
-      max_loss: of "mixed", in percent: 100 * (1 - cosine) of the outputs
+      max_loss: of "mixed" and 4-bit weights, in percent: 100 * (1 - cosine) of the outputs
+      weight_block: of weight-only precisions: 0 (a scale for each column), 16, 32, 64, 128 or 256; weight_zeros: whether
+        integers have zero points
       keep_float: names of layers to leave in float
       math: "strict", "default" or "fast"
       tune: "none", "fast" or "full"

@@ -142,6 +142,8 @@ PYBIND11_MODULE(_compiler, m) {
   quantize_field("correct_bias", [](BuildOptions& o) -> bool& { return o.quantize.correct_bias; });
   quantize_field("calibration_limit", [](BuildOptions& o) -> int& { return o.quantize.calibration.limit; });
   quantize_field("max_loss", [](BuildOptions& o) -> double& { return o.quantize.max_loss; });
+  quantize_field("weight_block", [](BuildOptions& o) -> std::optional<int64_t>& { return o.quantize.weight_block; });
+  quantize_field("weight_zeros", [](BuildOptions& o) -> std::optional<bool>& { return o.quantize.weight_zeros; });
   quantize_field("keep_float", [](BuildOptions& o) -> std::vector<std::string>& { return o.quantize.keep_float; });
   m.def("build", [](const std::string& model, const std::string& engine, BuildOptions options,
                     const py::object& progress) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
+#include <map>
 #include <set>
 
 #include "base/mapped_file.h"
@@ -123,8 +124,13 @@ void CalibrationFlags::add_to(CLI::App& app, compiler::QuantizeOptions& o, std::
                  throw CLI::ValidationError("--max-loss", text + " is no percentage; write e.g. 0.5%");
                o.max_loss = v;
              },
-             "Of --precision mixed: most loss of the outputs, 100 * (1 - cosine); default 0.5%")
+             "Of --precision mixed, w4 and wfp4: most loss of the outputs, 100 * (1 - cosine); default 0.5%")
           ->type_name("PERCENT"));
+  add(app.add_option("--weight-block", o.weight_block,
+                     "Of w4 … wfp8: weights that share a scale; 0: a scale for each column")
+          ->type_name("COUNT"));
+  add(app.add_flag("--weight-zeros,!--no-weight-zeros", o.weight_zeros,
+                   "Of w8 and w4: a zero point beside each scale (w4's default)"));
   add(app.add_option("--keep-float", o.keep_float, "Layers to leave in float; NAME* for all that begin so")
           ->type_name("NAME")
           ->delimiter(',')
@@ -178,19 +184,24 @@ Status CalibrationFlags::fill(compiler::QuantizeOptions& o) const {
 
 void print_quantization(const compiler::QuantizeReport& r, const Output& out) {
   constexpr size_t kShown = 10;
-  const auto integers = std::ranges::count(r.layers, "int8", &compiler::QuantizeReport::Layer::precision);
+  std::map<std::string, int> kinds;  // of those that are quantized
+  for (const auto& l : r.layers)
+    if (!l.precision.starts_with("fp")) ++kinds[l.precision];
+  const auto most = std::ranges::max_element(kinds, {}, [](const auto& kind) { return kind.second; });
+  const std::string precision = most == kinds.end() ? "int8" : most->first;
+  const auto integers = std::ranges::count(r.layers, precision, &compiler::QuantizeReport::Layer::precision);
   double work = 0, all = 0;
   for (const auto& l : r.layers) {
     all += l.flops;
-    work += l.precision == "int8" ? l.flops : 0;
+    work += l.precision == precision ? l.flops : 0;
   }
-  out.line("quantized: {} of {} layers in int8 ({:.0f} % of their work), ranges by {}, {} samples", integers,
-           r.layers.size(), all > 0 ? 100 * work / all : 100.0, r.calibrator, r.calibration_samples);
+  out.line("quantized: {} of {} layers in {} ({:.0f} % of their work), by {}, {} samples", integers, r.layers.size(),
+           precision, all > 0 ? 100 * work / all : 100.0, r.calibrator, r.calibration_samples);
   std::vector<const compiler::QuantizeReport::Layer*> order;
   for (const auto& l : r.layers) order.push_back(&l);
   if (out.verbose == 0) {
     std::ranges::stable_sort(order, {}, [](const auto* l) { return l->snr_db; });
-    std::ranges::stable_partition(order, [](const auto* l) { return l->precision != "int8"; });
+    std::ranges::stable_partition(order, [&](const auto* l) { return l->precision != precision; });
     if (order.size() > kShown) order.resize(kShown);
   }
   Table layers({"layer", "operator", "precision", ">SNR dB", ">cosine", "why"});

@@ -87,7 +87,7 @@ class Generator {
     const Blocks n = blocks(c, s, lanes);
     Val row_blocks = e.dim(n.rows), column_blocks = e.dim(n.columns), images = e.dim(c.image_count());
     if (s.k_block) sums_ = e.alloca_bytes(sums_bytes(c, s, lanes));
-    if (s.k_block && narrow()) wide_ = e.alloca_bytes(s.k_block * s.vectors * lanes * size);
+    if (s.k_block && (narrow() || c.coding)) wide_ = e.alloca_bytes(s.k_block * s.vectors * lanes * size);
     if (c.long_epilogue) spill_ = e.alloca_bytes(int64_t{s.rows} * s.vectors * lanes * size);
     e.for_each(e.begin(), e.end(), 1, [&](Val task) {
       // Tasks that share weights are neighbours.
@@ -113,6 +113,7 @@ class Generator {
     int vectors;
     Vals masks;  ///< per vector; null: all lanes
     Val w;
+    CodedStrip codes;
     std::vector<Vals> cached;  ///< the epilogue's per-column values
   };
   /// Where the weights of a step are, and how far the next step's are.
@@ -142,14 +143,18 @@ class Generator {
     Val first = e.mul(column_block, s.column_block);
     Val last = e.imin(e.add(first, e.i64(s.column_block)), whole_tiles);
     Val group_column = e.mul(group, columns_);
-    if (c.packed) {
+    if (c.packed && !c.coding) {
       Val panels = e.div(e.add(columns_, e.i64(s.panel - 1)), e.i64(s.panel));
       w = e.at(w, e.mul(e.mul(e.mul(group, panels), e.mul(k_, c.taps())), int64_t{s.panel} * w_size));
     }
+    if (c.coding) if_few([&] { prepare_rows(row_block); });
     const auto strip = [&](Val tile, int vectors, Vals masks) {
-      Strip t{e.mul(tile, width), nullptr, vectors, std::move(masks), nullptr, {}};
+      Strip t{e.mul(tile, width), nullptr, vectors, std::move(masks), nullptr, {}, {}};
       t.absolute = e.add(group_column, t.column);
-      if (c.packed) {
+      if (c.coding) {
+        t.codes = {e.at(w, e.mul(e.div(t.column, e.i64(s.panel)), c.coding->panel_bytes())),
+                   e.rem(t.column, e.i64(s.panel)), vectors};
+      } else if (c.packed) {
         Val panel = e.div(t.column, e.i64(s.panel)), within = e.rem(t.column, e.i64(s.panel));
         t.w =
             e.at(w, e.add(e.mul(e.mul(panel, e.mul(k_, c.taps())), int64_t{s.panel} * w_size), e.mul(within, w_size)));
@@ -191,6 +196,11 @@ class Generator {
   void rows(const Strip& strip, Val row_block) {
     Val begin = e.mul(row_block, s.row_block);
     Val end = e.imin(e.add(begin, e.i64(s.row_block)), c.single_line() ? x_out_ : e.dim(c.lines()));
+    if (c.coding) {
+      if_few([&] { few_rows(strip, begin, end); });
+      if (c.few_rows()) return;
+      return unless_few([&] { blocked(strip, begin, end); });
+    }
     if (s.k_block) return blocked(strip, begin, end);
     each_tile(begin, end, s.row_block, [&](const Site& site, const Place& place) {
       Vals acc;
@@ -257,8 +267,14 @@ class Generator {
           e.store(c.dtype, start[static_cast<size_t>(n)], e.at(sums_of(i), n * vector_bytes));
       });
       each_block(0, {}, e.i64(0), [&](const Vals& taps, Val tap, Val from, Val length) {
-        Weights w{e.at(strip.w, e.mul(e.add(e.mul(tap, k_), from), w_k_)), w_k_, narrow()};
-        if (narrow()) w = widen_block(strip, w, length);
+        Weights w{strip.w, w_k_, false};
+        if (c.coding) {
+          widen_codes(e, *c.coding, strip.codes, from, length, wide_);
+          w = {wide_, e.i64(int64_t{strip.vectors} * lanes * size), false};
+        } else {
+          w = {e.at(strip.w, e.mul(e.add(e.mul(tap, k_), from), w_k_)), w_k_, narrow()};
+          if (narrow()) w = widen_block(strip, w, length);
+        }
         each_tile(first, stop, chunk, [&](const Site& site, const Place& place) {
           Val a = e.at(input(site, place), e.mul(from, a_k_));
           const auto sum = [&](const std::vector<bool>& active) {
@@ -304,6 +320,39 @@ class Generator {
                 e.at(wide_, e.add(e.mul(i, row_bytes), e.i64(n * vector_bytes))));
     });
     return {wide_, e.i64(row_bytes), false};
+  }
+
+  // --- weights in codes (coded.h)
+
+  Val few() { return e.b.CreateICmpSLE(x_out_, e.i64(Contraction::kFewRows)); }
+  void if_few(const std::function<void()>& then) {
+    if (c.few_rows())
+      then();
+    else if (!c.x.out.is_const())
+      e.if_then(few(), then);
+  }
+  void unless_few(const std::function<void()>& then) {
+    if (c.x.out.is_const())
+      then();
+    else
+      e.if_then(e.b.CreateNot(few()), then);
+  }
+
+  /// Rows of a task as few_rows() reads them, in the thread's scratch memory.
+  void prepare_rows(Val row_block) {
+    Val begin = e.mul(row_block, s.row_block), end = e.imin(e.add(begin, e.i64(s.row_block)), x_out_);
+    e.for_each(begin, end, 1, [&](Val m) {
+      prepare_row(e, *c.coding, e.at(a_base_, e.mul(m, a_x_)),
+                  e.at(e.scratch(), e.mul(e.sub(m, begin), prepared_bytes(*c.coding))));
+    });
+  }
+
+  void few_rows(const Strip& strip, Val begin, Val end) {
+    e.for_each(begin, end, 1, [&](Val m) {
+      Val a = e.at(e.scratch(), e.mul(e.sub(m, begin), prepared_bytes(*c.coding)));
+      const Vals sums = multiply_codes(e, *c.coding, strip.codes, a, initial(strip));
+      finish(strip, {m, 1, {}}, e.add(image_row_, e.mul(m, c.out_x)), sums);
+    });
   }
 
   /// Vector n of a step's weights, which begin at p.
@@ -504,6 +553,9 @@ Status call_contraction(Lowering& lowering, const Node& node, const Contraction&
   call.buffers.insert(call.buffers.end(), epilogue.buffers().begin(), epilogue.buffers().end());
   call.tasks = n.rows * n.columns * c.image_count() * Dim(c.groups);
   call.tactic = name + " " + s.str();
+  if (c.coding) call.tactic += ", " + c.coding->str() + " weights";
+  if (c.coding && (c.few_rows() || !c.x.out.is_const()))
+    call.scratch_bytes = Contraction::kFewRows * prepared_bytes(*c.coding);
   if (c.weights() != c.dtype) call.tactic += ", " + std::string(dtype_name(c.weights())) + " weights";
   return lowering.call(node, std::move(call));
 }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "codegen/coded.h"
 #include "codegen/line.h"
 #include "codegen/lowering.h"
 
@@ -53,6 +55,11 @@ struct Contraction {
   /// Of packed w in memory, where not as the sums: f16 or bf16, widened by the kernel.
   DType stored = DType::kUndefined;
   [[nodiscard]] DType weights() const { return stored == DType::kUndefined ? dtype : stored; }
+  /// Packed w is in codes: of a matrix product, one image, rows of a that are contiguous.
+  std::optional<Coding> coding;
+  /// So few rows multiply codes as they decode them; of more rows, all share a block of decoded weights.
+  static constexpr int64_t kFewRows = 3;
+  [[nodiscard]] bool few_rows() const { return coding && x.out.is_const() && x.out.value() <= kFewRows; }
   bool packed = true;  ///< w is [image][group][panel][tap][k][panel width]; else [image][k][columns] with rows of w_k
   Dim w_k;
   bool bias = false;

@@ -3,6 +3,7 @@
 // full vector per cycle. Only ratios matter.
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "codegen/channelwise.h"
 #include "codegen/contraction.h"
@@ -18,6 +19,7 @@ constexpr double kLoads = 1.45;           // per cycle, most of them broadcasts:
 constexpr double kFarBytes = 10;          // per cycle
 constexpr int64_t kLineBytes = 32 << 10;  // of the sums of a line that waits on the stack
 constexpr int64_t kUnknownRows = 8;       // what a tile is chosen for where the number of rows may be any
+constexpr double kCodedStep = 0.9;        // cycles to decode a vector and multiply: Zen 3 with AVX2
 
 bool fits_registers(const Target& t, Steps steps, int rows, int vectors) {
   // Products of pairs pass through a register of their own.
@@ -152,7 +154,7 @@ std::vector<Schedule> candidates(const Lowering& lowering, const Contraction& c,
   const Model m{target,
                 lanes,
                 size,
-                dtype_bits(c.weights()) / 8,
+                c.coding ? 1 : dtype_bits(c.weights()) / 8,
                 typical_size(lowering, c),
                 std::max<int64_t>(1, c.taps()),
                 c.x.out.is_const(),
@@ -162,6 +164,15 @@ std::vector<Schedule> candidates(const Lowering& lowering, const Contraction& c,
   Model tiles = m;
   if (!m.known_length) tiles.n.x = std::max(m.n.x, kUnknownRows);
   std::vector<Schedule> list;
+  if (c.few_rows()) {
+    // Two sets of sums, and the codes that become them, stay in registers.
+    int vectors = std::min(4, panel / lanes);
+    while (panel % (vectors * lanes) != 0) --vectors;
+    Schedule s{1, vectors, 1, panel};
+    s.cycles = kCodedStep * static_cast<double>(m.n.x * m.n.k) * std::ceil(static_cast<double>(m.n.columns) / lanes);
+    split(s, m, c, target, 1, s.cycles, std::max(1, lowering.options.threads_hint));
+    return {s};
+  }
   for (int vectors = 1; vectors <= 12; ++vectors) {
     if (panel && panel % (vectors * lanes) != 0) continue;
     if (vectors > 1 && int64_t{vectors - 1} * lanes >= m.n.columns) break;
@@ -171,9 +182,9 @@ std::vector<Schedule> candidates(const Lowering& lowering, const Contraction& c,
       s.cycles = tiles.total(rows, vectors, false);
       const int64_t line = m.single_line ? 0 : m.n.x * vectors * lanes * size;
       if (const double blocked = m.blockable && line <= kLineBytes ? tiles.total(rows, vectors, true) : s.cycles;
-          blocked < s.cycles) {
+          blocked < s.cycles || c.coding) {
         s.cycles = blocked;
-        s.k_block = m.k_block(vectors, s.unroll);
+        s.k_block = m.k_block(vectors, c.coding ? std::lcm(s.unroll, c.coding->per_word()) : s.unroll);
       }
       list.push_back(s);
     }

@@ -11,6 +11,7 @@
 #include "base/cpu_features.h"
 #include "codegen/generate.h"
 #include "compiler/quantize.h"
+#include "compiler/weight_only.h"
 #include "engine/engine.h"
 #include "engine/trust.h"
 #include "engine/write.h"
@@ -121,9 +122,11 @@ lathe::Status check_options(const BuildOptions& o) {
   static const std::set<std::string> kMaths{"strict", "default", "fast"};
   if (!kMaths.contains(o.math)) return fail(Code::kUsage, "--math " + o.math + ": choose strict, default or fast");
   static const std::set<std::string> kPrecisions{"fp32", "fp16", "bf16", "int8", "mixed"};
-  if (!kPrecisions.contains(o.precision))
-    return fail(Code::kUnsupported,
-                "--precision " + o.precision + " is not supported yet; fp32, fp16, bf16, int8 and mixed are");
+  if (is_weight_only(o.precision))
+    LATHE_CHECK(check_weight_options(o));
+  else if (!kPrecisions.contains(o.precision))
+    return fail(Code::kUsage,
+                "--precision " + o.precision + ": choose fp32, fp16, bf16, int8, mixed, w8, w4, wfp8 or wfp4");
   const QuantizeOptions& q = o.quantize;
   if (quantizes(o) && !q.calibration.load)
     return fail(Code::kUsage, "--precision " + o.precision +
@@ -229,14 +232,18 @@ Math math_of(const BuildOptions& o) {
 PassOptions passes_of(const BuildOptions& o) {
   PassOptions options;
   options.math = math_of(o);
-  if (o.precision == "fp16") options.weights = DType::kF16;
+  if (o.precision == "fp16" || is_weight_only(o.precision)) options.weights = DType::kF16;
   if (o.precision == "bf16") options.weights = DType::kBF16;
   return options;
 }
 
 lathe::Result<QuantizeReport> optimise_and_quantize(Graph& graph, const BuildOptions& o, Stages& stages) {
-  LATHE_CHECK(optimize_unfused(graph, passes_of(o)));
+  PassOptions passes = passes_of(o);
+  passes.weights = DType::kF32;  // they are still to be rounded, once
+  LATHE_CHECK(optimize_unfused(graph, passes));
   if (!stages.start("calibrate")) return std::unexpected(interrupted());
+  if (is_weight_only(o.precision))
+    return code_weights_of(graph, o, math_of(o), [&](double done) { return stages.at(done); });
   return quantize_graph(graph, o, math_of(o), [&](double done) { return stages.at(done); });
 }
 
@@ -284,7 +291,7 @@ lathe::Result<std::unique_ptr<Built>> make(const std::string& model, const Build
   if (!stages.start("import")) return std::unexpected(interrupted());
   LATHE_TRY(built->graph, load_graph(model, o));
   if (!stages.start("optimise")) return std::unexpected(interrupted());
-  if (quantizes(o)) {
+  if (quantizes(o) || is_weight_only(o.precision)) {
     LATHE_TRY(report.quantization, optimise_and_quantize(*built->graph, o, stages));
     if (!stages.start("optimise")) return std::unexpected(interrupted());
   }

@@ -152,6 +152,8 @@ Result<std::string> key_of(const std::string& model, const BuildOptions& o) {
                                     q.max_loss, q.calibration.limit));
     key.add("images",
             fmt::format("{}|{}|{}|{}|{}", i.fit, i.bgr, i.scale, fmt::join(i.mean, ","), fmt::join(i.deviation, ",")));
+    if (q.weight_block) key.add("weight_block", std::to_string(*q.weight_block));
+    if (q.weight_zeros) key.add("weight_zeros", *q.weight_zeros ? "yes" : "no");
     for (const std::string& name : q.keep_float) key.add("keep", name);
   }
   key.add("shape", o.shapes);

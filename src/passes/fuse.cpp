@@ -4,6 +4,7 @@
 //                  └──────────Mul →      becomes      Conv{epilogue: t = x + b; t * sigmoid(t)} →
 #include <algorithm>
 
+#include "ops/coded_matmul.h"
 #include "ops/conv.h"
 #include "ops/conv_transpose.h"
 #include "ops/elementwise.h"
@@ -23,8 +24,8 @@ constexpr size_t kMaxSteps = 96;
 constexpr int kMaxInputs = 8;
 
 /// Operators whose kernels take an epilogue.
-constexpr std::string_view kAnchors[] = {ops::Conv::kName, ops::ConvTranspose::kName, ops::MatMul::kName,
-                                         ops::Pool::kName, ops::LayerNorm::kName};
+constexpr std::string_view kAnchors[] = {ops::Conv::kName,        ops::ConvTranspose::kName, ops::MatMul::kName,
+                                         ops::CodedMatMul::kName, ops::Pool::kName,          ops::LayerNorm::kName};
 
 std::string join_names(const std::string& a, const std::string& b) {
   if (a.empty() || b.empty() || a == b) return a.empty() ? b : a;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "passes/coded_weights.h"
 #include "passes/passes.h"
 #include "passes/unfused.h"
 
@@ -18,18 +19,22 @@ constexpr Pass kUnpack = {"widen_packed", widen_packed}, kWiden = {"widen_half",
                kRefine = {"shape_refine", shape_refine}, kDead = {"dead_code", dead_code},
                kCommon = {"common_subexpressions", common_subexpressions}, kRules = {"rewrite_rules", rewrite_rules},
                kLayout = {"layout", layout}, kNarrow = {"narrow_weights", narrow_weights}, kFuse = {"fuse", fuse},
+               kCodes = {"coded_weights", coded_weights}, kCodesEarly = {"coded_weights_early", coded_weights_early},
                kInside = {"specialize_subgraphs", specialize_subgraphs},
                kSubgraphs = {"optimize_subgraphs", optimize_subgraphs};
 
+// Weights in codes are looked for before types of few bits are widened, and again where integers are left over.
 // Rules run before the layout pass to remove what would be in its way, and after it because scales, biases and
 // transposes then stand next to the operators that can take them.
-constexpr Pass kPipeline[] = {kDead,   kInside, kWiden,  kUnpack, kFoldEarly, kRefine, kFoldEarly, kIntegers, kFold,
-                              kRules,  kCommon, kLayout, kFold,   kCommon,    kRules,  kLayout,    kFold,     kRules,
-                              kCommon, kNarrow, kDead,   kInside, kSubgraphs, kFuse,   kDead};
+constexpr Pass kPipeline[] = {kDead,      kInside,   kWiden,  kCodesEarly, kUnpack, kFoldEarly, kRefine,
+                              kFoldEarly, kIntegers, kCodes,  kFold,       kRules,  kCommon,    kLayout,
+                              kFold,      kCommon,   kRules,  kLayout,     kFold,   kRules,     kCommon,
+                              kNarrow,    kDead,     kInside, kSubgraphs,  kFuse,   kDead};
 
 Status run(Graph& graph, const PassOptions& options, bool fusing) {
   for (const Pass& pass : kPipeline) {
-    if (pass.run == fuse && !fusing) continue;
+    const bool for_kernels = pass.run == fuse || pass.run == coded_weights || pass.run == coded_weights_early;
+    if (for_kernels && !fusing) continue;
     const auto changes = pass.run(graph, options);
     if (!changes) return fail(changes.error().code, std::string(pass.name) + ": " + changes.error().message);
     if (options.log) options.log(pass.name, *changes);

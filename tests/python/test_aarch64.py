@@ -220,6 +220,18 @@ def test_case_on_aarch64(name: str, machine: cross.Machine, tmp_path: Path) -> N
         assert not problem, f"{output} against this machine's code: {problem}"
 
 
+@pytest.mark.parametrize("precision", ["w8", "w4", "wfp8", "wfp4"])
+@pytest.mark.parametrize("rows", [2, 9])
+def test_weights_in_codes_on_aarch64(precision: str, rows: int, machine: cross.Machine, tmp_path: Path) -> None:
+    case = Case(x=data(rows, 150))
+    case.out(case("Add", case("MatMul", "x", case.constant(weights(150, 45))), case.constant(data(45))))
+    engine = tmp_path / "case.lathe"
+    lathe.build(case.model(), engine, target=FAT, precision=precision)
+    (want,) = lathe.load(engine)(case.feed).values()
+    (got,) = machine.run(engine, list(case.feed.values()))
+    assert not disagreement(got, want)
+
+
 def test_engine_for_aarch64_alone(machine: cross.Machine, tmp_path: Path) -> None:
     case = mlp(True)
     engine = tmp_path / "mlp.lathe"

@@ -32,9 +32,9 @@ Status build(const Options& o, const Output& out) {
   if (is_engine_file(o.model))
     return fail(Code::kUsage, o.model + " is an engine, built already; build expects a model");
   LATHE_TRY(const compiler::BuildOptions options, o.build.parsed());
-  if (!o.build.calibration.paths.empty() && options.precision != "int8" && options.precision != "mixed")
-    return fail(Code::kUsage,
-                "--calibrate is for --precision int8 or mixed; " + options.precision + " needs no ranges");
+  if (!o.build.calibration.paths.empty() && (options.precision.starts_with("fp") || options.precision == "bf16"))
+    return fail(Code::kUsage, "--calibrate is for --precision int8 or mixed and for w4 … wfp8; " + options.precision +
+                                  " needs no ranges");
   LATHE_TRY(const compiler::Table* table, compiler_library());
   compiler::BuildReport report;
   LATHE_CHECK(with_progress(options, out, [&](const compiler::BuildOptions& with_bar) -> Status {

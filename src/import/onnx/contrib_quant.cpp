@@ -201,28 +201,31 @@ Result<Values> matmul_nbits(Node& n) {
   if (!dtype_info(scales->dtype()).is_float || scales->count() != columns * blocks ||
       (zeros && zeros->count() != columns * (packed_zeros ? zero_bytes : blocks)))
     return damaged("scales or zero_points do not fit B");
-  const std::vector<float> scale = scales->to_f32();
-  std::vector<float> zero(scale.size(), static_cast<float>(1 << (bits - 1)));
-  if (zeros && !packed_zeros) zero = zeros->to_f32();
-  if (packed_zeros)
-    for (int64_t c = 0; c < columns; ++c) {
-      const Packed row(zeros->bytes().subspan(static_cast<size_t>(c * zero_bytes)), bits);
-      for (int64_t k = 0; k < blocks; ++k) zero[static_cast<size_t>(c * blocks + k)] = static_cast<float>(row(k));
-    }
-  Tensor w = Tensor::zeros(DType::kF32, {columns, rows});
-  const auto out = w.mutable_as<float>();
+  Tensor codes = Tensor::zeros(DType::kU8, {columns, blocks, block}),
+         zero = Tensor::zeros(DType::kU8, {columns, blocks, 1});
   const Packed values(b->bytes(), bits);
-  for (int64_t c = 0; c < columns; ++c)
-    for (int64_t r = 0; r < rows; ++r) {
-      const int64_t at = c * blocks + r / block;  // the block, and so its scale and zero point
-      const auto v = static_cast<float>(values(at * block + r % block));
-      out[static_cast<size_t>(c * rows + r)] = (v - zero[static_cast<size_t>(at)]) * scale[static_cast<size_t>(at)];
-    }
+  for (int64_t i = 0; i < codes.count(); ++i) codes.set_i64(i, values(i));
+  for (int64_t c = 0; c < columns; ++c) {
+    const Packed row(packed_zeros ? zeros->bytes().subspan(static_cast<size_t>(c * zero_bytes)) : b->bytes(), bits);
+    for (int64_t k = 0; k < blocks; ++k) zero.set_i64(c * blocks + k, packed_zeros ? row(k) : int64_t{1} << (bits - 1));
+  }
+  const std::vector<float> scale = scales->to_f32();
+  const std::vector<int64_t> each = {columns, blocks, 1};
+  const ValueId by = n.b.constant(Tensor::of<float>(DType::kF32, each, scale));
+  ValueId w = kNoId;
+  if (zeros && !packed_zeros) {  // floats, which no code need be equal to
+    const ValueId shift = n.b.constant(Tensor::of<float>(DType::kF32, each, zeros->to_f32()));
+    const ValueId plain = n.b.cast(n.b.constant(std::move(codes)), DType::kF32);
+    w = n.b.op("Mul", {n.b.op("Sub", {plain, shift}), by});
+  } else {
+    w = n.b.op("Dequantize", {n.b.constant(std::move(codes)), by, n.b.constant(std::move(zero))});
+  }
+  w = n.b.reshape(w, {columns, blocks * block});
+  if (blocks * block != rows) w = n.b.slice(w, 1, 0, rows);
   const Shape s = n.shape(0);
   if (s.empty()) return damaged("A must not be a scalar");
   const ValueId a = s.size() == 1 ? n.b.reshape(n.in(0), {1, s[0]}) : n.in(0);
-  ValueId y = n.b.make<ops::MatMul>({a, n.b.cast(n.b.constant(std::move(w)), n.dtype(0))},
-                                    [](ops::MatMul& m) { m.trans_b = true; });
+  ValueId y = n.b.make<ops::MatMul>({a, n.b.cast(w, n.dtype(0))}, [](ops::MatMul& m) { m.trans_b = true; });
   if (s.size() == 1 && n.b.ok()) y = n.b.reshape(y, {columns});
   return n.done(n.has(5) ? n.b.op("Add", {y, n.in(5)}) : y);
 }
