@@ -124,8 +124,11 @@ TEST_F(ImportOnnx, InputsCanBeFixed) {
   const auto r = import(model(g), options);
   ASSERT_TRUE(r.has_value()) << r.error().message;
   EXPECT_EQ((*r)->inputs.size(), 1u);
-  options.values["k"] = Tensor::scalar_i64(3);
-  expect_error(model(g), Code::kUsage, "another type", options);
+  options.values["k"] = Tensor::scalar_i64(3);  // becomes the input's type
+  EXPECT_TRUE(import(model(g), options).has_value());
+  const std::vector<int64_t> two = {3, 4};
+  options.values["k"] = Tensor::of<int64_t>(DType::kI64, {2}, two);
+  expect_error(model(g), Code::kUsage, "does not fit the type or shape", options);
 }
 
 TEST_F(ImportOnnx, FunctionsAreExpanded) {

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 HERE = Path(__file__).resolve().parent
-STORED = HERE / "keras"
+STORED = HERE / "keras_files"
 
 # Its models by name, without importing it: it needs Keras.
 NAMES = re.findall(r'^    "(\w+)": ', (HERE / "keras_models.py").read_text(), re.MULTILINE)
