@@ -205,7 +205,10 @@ def _against(text: str | None, model: str) -> list[str]:
         if name not in known:
             raise lathe.UsageError(f"unknown runtime {name!r}; known: {', '.join(n for n in known if n != 'lathe')}")
         if not known[name].installed():
-            raise lathe.UsageError(f"{name} is not installed here: pip install {known[name].distribution()}")
+            raise lathe.UsageError(
+                f"{name} is not installed for {sys.executable}: {sys.executable} -m pip install "
+                f"{known[name].distribution()}, or let LATHE_PYTHON name a Python that has it"
+            )
         if format_of(model) not in known[name].formats:
             formats = " and ".join(known[name].formats)
             raise lathe.UsageError(f"{name} takes models in {formats}, and {model} is {format_of(model)}")
