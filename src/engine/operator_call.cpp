@@ -41,7 +41,7 @@ OperatorCall::OperatorCall(const CustomOperator& described, const lathe_operator
   int64_t* at = memory_.get();
   const auto take = [&]<class T>(T*& first, size_t n) {
     first = reinterpret_cast<T*>(at);
-    at += n * words(sizeof(T));
+    at += n * words(sizeof(T));  // NOLINT(bugprone-sizeof-expression): T may be a pointer
   };
   const auto pointers = [&]<class T>(T* first, size_t n) {
     T** to = nullptr;
