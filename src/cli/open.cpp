@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <filesystem>
 
 #include "base/mapped_file.h"
 #include "cli/compiler_library.h"
@@ -114,6 +115,8 @@ void BuildFlags::add_to(CLI::App& app) {
 
 Status BuildFlags::load_operators(std::vector<const lathe_operator*>& out) const {
   for (const std::string& library : operators) {
+    std::error_code error;
+    if (!std::filesystem::exists(library, error)) return fail(Code::kUsage, "--ops " + library + ": no such file");
     // dlopen looks for a name without a slash among the system's libraries; here it is a file.
     LATHE_TRY(const auto found, lathe::load_operators(library.contains('/') ? library : "./" + library));
     out.insert(out.end(), found.begin(), found.end());

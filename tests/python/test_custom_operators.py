@@ -20,8 +20,7 @@ BUILD = pathlib.Path(os.environ.get("LATHE_BUILD", SOURCE / "build"))
 @pytest.fixture(scope="session")
 def library(tmp_path_factory):
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang-19")
-    if not compiler:
-        pytest.skip("no C compiler")
+    assert compiler, "the build of lathe needs a C compiler, too"
     path = tmp_path_factory.mktemp("operators") / "operators.so"
     source = SOURCE / "docs" / "examples" / "operators.c"
     flags = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-O2", "-shared", "-fPIC", "-I", str(SOURCE / "include")]
@@ -102,7 +101,7 @@ def test_what_is_no_library_of_operators_is_refused(content, tmp_path, library):
     if content == "no operators":
         path = BUILD / "liblathe_runtime.so"
     done = run_cli("build", save(square_model(), tmp_path / "m.onnx"), "-o", str(tmp_path / "e"), "--ops", str(path))
-    assert done.returncode == (2 if content == "no operators" else 1)
+    assert done.returncode == {"missing": 2, "no library": 1, "no operators": 2}[content]
     assert path.name in done.stderr
 
 
