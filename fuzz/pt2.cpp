@@ -1,45 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // The importer of torch.export's archives. Random bytes do not pass a zip's checksums, so the first byte chooses: a
 // whole archive; the model's JSON in an archive with one weight; the pickle of a file of torch.save.
-#include <zip.h>
 
-#include <cstdlib>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
+#include "../tests/zip_file.h"
 #include "import/pt2/importer.h"
 #include "import/pt2/pickle.h"
 
 namespace {
 
 using namespace lathe;
+using lathe::testing::zipped;
 
 constexpr size_t kMostBytes = 1 << 22;
-
-std::string zipped(const std::vector<std::pair<std::string, std::string>>& entries) {
-  zip_error_t error;
-  zip_error_init(&error);
-  zip_source_t* memory = zip_source_buffer_create(nullptr, 0, 0, &error);
-  zip_t* archive = zip_open_from_source(memory, ZIP_TRUNCATE, &error);
-  if (!archive) std::abort();
-  zip_source_keep(memory);
-  for (const auto& [name, data] : entries) {
-    zip_source_t* source = zip_source_buffer(archive, data.data(), data.size(), 0);
-    const auto index = zip_file_add(archive, name.c_str(), source, 0);
-    zip_set_file_compression(archive, static_cast<zip_uint64_t>(index), ZIP_CM_STORE, 0);
-  }
-  if (zip_close(archive) != 0) std::abort();
-  zip_stat_t stat;
-  zip_source_stat(memory, &stat);
-  zip_source_open(memory);
-  std::string bytes(stat.size, '\0');
-  zip_source_read(memory, bytes.data(), bytes.size());
-  zip_source_close(memory);
-  zip_source_free(memory);
-  return bytes;
-}
 
 constexpr const char* kWeights = R"({"config": {"w": {"path_name": "weight_0", "is_param": true, "use_pickle": false,
   "tensor_meta": {"dtype": 7, "sizes": [{"as_int": 2}, {"as_int": 3}], "strides": [{"as_int": 3}, {"as_int": 1}],

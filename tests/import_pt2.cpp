@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Archives of torch.export: what is not whole is refused as damaged, and changes in place reach what they should.
 #include <gtest/gtest.h>
-#include <zip.h>
 
 #include <cstring>
 #include <string>
@@ -10,33 +9,13 @@
 #include "import/pt2/importer.h"
 #include "import/pt2/pickle.h"
 #include "ir/evaluate.h"
+#include "zip_file.h"
 
 namespace lathe {
 namespace {
 
-using Entries = std::vector<std::pair<std::string, std::string>>;
-
-std::string zipped(const Entries& entries, bool compress = false) {
-  zip_error_t error;
-  zip_error_init(&error);
-  zip_source_t* memory = zip_source_buffer_create(nullptr, 0, 0, &error);
-  zip_t* archive = zip_open_from_source(memory, ZIP_TRUNCATE, &error);
-  zip_source_keep(memory);
-  for (const auto& [name, data] : entries) {
-    zip_source_t* source = zip_source_buffer(archive, data.data(), data.size(), 0);
-    const auto index = zip_file_add(archive, name.c_str(), source, ZIP_FL_ENC_UTF_8);
-    zip_set_file_compression(archive, static_cast<zip_uint64_t>(index), compress ? ZIP_CM_DEFLATE : ZIP_CM_STORE, 0);
-  }
-  EXPECT_EQ(zip_close(archive), 0);
-  zip_stat_t stat;
-  zip_source_stat(memory, &stat);
-  zip_source_open(memory);
-  std::string bytes(stat.size, '\0');
-  zip_source_read(memory, bytes.data(), bytes.size());
-  zip_source_close(memory);
-  zip_source_free(memory);
-  return bytes;
-}
+using Entries = testing::ZipEntries;
+using testing::zipped;
 
 Result<std::unique_ptr<Graph>> import(const std::string& bytes, size_t max_bytes = size_t{1} << 30) {
   const auto owner = std::make_shared<const std::string>(bytes);

@@ -5,6 +5,7 @@
 #include <llvm/IR/LLVMContext.h>
 #include <llvm/IR/Module.h>
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <span>
@@ -84,6 +85,9 @@ class Emitter {
 
   // --- arithmetic on f32/f64 scalars or vectors
   Val fma(Val x, Val y, Val z) { return b.CreateIntrinsic(llvm::Intrinsic::fma, {x->getType()}, {x, y, z}); }
+  /// k[0] x^(N-1) + … + k[N-1], by Horner's rule.
+  template <size_t N>
+  Val poly(Val x, const std::array<double, N>& k);
   Val fmax(Val x, Val y);  ///< NaN propagates
   Val fmin(Val x, Val y);
   Val reduce_add(Val v);  ///< sum of lanes, pairwise (fixed order)
@@ -124,5 +128,12 @@ class Emitter {
   llvm::BasicBlock* entry_block_ = nullptr;
   llvm::BasicBlock* body_block_ = nullptr;
 };
+
+template <size_t N>
+Val Emitter::poly(Val x, const std::array<double, N>& k) {
+  Val r = llvm::ConstantFP::get(x->getType(), k[0]);
+  for (size_t i = 1; i < N; ++i) r = fma(r, x, llvm::ConstantFP::get(x->getType(), k[i]));
+  return r;
+}
 
 }  // namespace lathe::codegen

@@ -27,12 +27,6 @@ struct Doubles {
   Val root(Val x) { return e.b.CreateUnaryIntrinsic(llvm::Intrinsic::sqrt, x); }
   Val whole(Val x) { return e.b.CreateUnaryIntrinsic(llvm::Intrinsic::trunc, x); }
   Val with_sign(Val x, Val sign) { return e.b.CreateBinaryIntrinsic(llvm::Intrinsic::copysign, x, sign); }
-  template <size_t N>
-  Val poly(Val x, const std::array<double, N>& k) {
-    Val r = c(k[0]);
-    for (size_t i = 1; i < N; ++i) r = e.fma(r, x, c(k[i]));
-    return r;
-  }
 
   /// Of what comes from floats: no denormals. Of 0, infinity, NaN and negative numbers too.
   Val log(Val x) {
@@ -46,8 +40,8 @@ struct Doubles {
                            c(0x1p52 + 1023));
     Val s = e.b.CreateFDiv(e.b.CreateFSub(m, c(1)), e.b.CreateFAdd(m, c(1)));
     Val z = e.b.CreateFMul(s, s), twice = e.b.CreateFAdd(s, s);
-    Val series = poly(z, std::array{9.792046173985e-2, 1.1088095973954e-1, 1.428605455185783e-1, 1.9999997811049955e-1,
-                                    3.333333333790052e-1});
+    Val series = e.poly(z, std::array{9.792046173985e-2, 1.1088095973954e-1, 1.428605455185783e-1,
+                                      1.9999997811049955e-1, 3.333333333790052e-1});
     Val r = e.fma(k, c(0.693147180559945309), e.fma(e.b.CreateFMul(twice, z), series, twice));
     r = select(e.b.CreateFCmpOEQ(x, c(kInfinity)), x, r);
     r = select(e.b.CreateFCmpOEQ(x, c(0)), c(-kInfinity), r);
@@ -61,8 +55,9 @@ struct Doubles {
     x = select(e.b.CreateFCmpOLT(x, c(-700)), c(-700), x);
     Val shifted = e.fma(x, c(1.44269504088896341), c(kMagic));
     Val r = e.fma(e.b.CreateFSub(shifted, c(kMagic)), c(-0.693147180559945309), x);
-    Val q = poly(r, std::array{2.470829032437047e-5, 1.9908939122038395e-4, 1.3889197128259603e-3, 8.33328180780259e-3,
-                               4.166666440508192e-2, 1.666666678444283e-1, 5.000000000426811e-1, 1.0, 1.0});
+    Val q =
+        e.poly(r, std::array{2.470829032437047e-5, 1.9908939122038395e-4, 1.3889197128259603e-3, 8.33328180780259e-3,
+                             4.166666440508192e-2, 1.666666678444283e-1, 5.000000000426811e-1, 1.0, 1.0});
     return e.b.CreateFMul(q, number_of(e.b.CreateAdd(e.b.CreateShl(bits_of(shifted), ci(52)), ci(kExponentOfOne))));
   }
 
@@ -85,7 +80,7 @@ struct Doubles {
   template <size_t N>
   Val near_zero(Val x, const std::array<double, N>& series, Val far) {
     Val z = e.b.CreateFMul(x, x);
-    Val near = e.fma(e.b.CreateFMul(x, z), poly(z, series), x);
+    Val near = e.fma(e.b.CreateFMul(x, z), e.poly(z, series), x);
     return select(e.b.CreateFCmpOLT(magnitude(x), c(0x1p-6)), near, far);
   }
 

@@ -27,12 +27,6 @@ struct Helper {
   // Clamps that keep NaN: an unordered compare is false and leaves x.
   Val at_most(Val x, double hi) { return e.b.CreateSelect(e.b.CreateFCmpOGT(x, c(hi)), c(hi), x); }
   Val at_least(Val x, double lo) { return e.b.CreateSelect(e.b.CreateFCmpOLT(x, c(lo)), c(lo), x); }
-  template <size_t N>
-  Val poly(Val x, const std::array<double, N>& k) {
-    Val r = c(k[0]);
-    for (size_t i = 1; i < N; ++i) r = e.fma(r, x, c(k[i]));
-    return r;
-  }
 };
 
 int lane_count(Val v) {
@@ -66,7 +60,7 @@ Exponential exponential(Helper& h, Val x, bool negated = false) {
   std::array fit{
       0.001381461275741458, 0.0083687175065279, 0.04166838899254799, 0.1666652113199234, 0.4999999403953552, 1.0, 1.0};
   for (size_t i = 1; negated && i < fit.size(); i += 2) fit[i] = -fit[i];
-  r.q = h.poly(rest, fit);
+  r.q = e.poly(rest, fit);
   return r;
 }
 
@@ -135,8 +129,8 @@ Val Emitter::log(Val x) {
   Val kf = b.CreateSIToFP(b.CreateSub(k, b.CreateSelect(tiny, h.ci(23), h.ci(0))), h.floats());
   Val f = b.CreateFSub(m, h.c(1));
   Val z = b.CreateFMul(f, f);
-  Val y = h.poly(f, std::array{7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1,
-                               -1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1});
+  Val y = poly(f, std::array{7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1,
+                             -1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1});
   y = b.CreateFMul(b.CreateFMul(y, f), z);
   y = fma(kf, h.c(-2.12194440e-4), y);
   y = fma(h.c(-0.5), z, y);
@@ -152,12 +146,12 @@ Val Emitter::erf(Val x) {
   // minimax fits. (A rational form over the whole range rounds too often: five ULP where erf nears 1.)
   Helper h{*this, lane_count(x)};
   Val z = b.CreateFMul(x, x);
-  Val near = h.poly(z, std::array{5.882525147e-05, -7.280809223e-04, 5.085361656e-03, -2.678575926e-02, 1.128152385e-01,
-                                  -3.76123935e-01, 1.283791214e-01});
+  Val near = poly(z, std::array{5.882525147e-05, -7.280809223e-04, 5.085361656e-03, -2.678575926e-02, 1.128152385e-01,
+                                -3.76123935e-01, 1.283791214e-01});
   near = fma(near, x, x);
   Val a = b.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, x);
-  Val g = h.poly(h.at_most(a, 4), std::array{-7.317473064e-04, 4.66468744e-03, 9.238375351e-03, -8.99156481e-02,
-                                             -1.243639439e-01, 9.946565032e-01});
+  Val g = poly(h.at_most(a, 4), std::array{-7.317473064e-04, 4.66468744e-03, 9.238375351e-03, -8.99156481e-02,
+                                           -1.243639439e-01, 9.946565032e-01});
   g = b.CreateFMul(g, g);
   g = b.CreateFMul(g, g);
   Val far = b.CreateBinaryIntrinsic(llvm::Intrinsic::copysign, fma(b.CreateFNeg(g), g, h.c(1)), x);
@@ -172,8 +166,8 @@ Val Emitter::tanh(Val x) {
   Val a = h.at_most(b.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, x), 9.02);
   Val shifted = fma(a, h.c(2 / kLn2), h.c(kMagic));
   Val r = fma(b.CreateFSub(shifted, h.c(kMagic)), h.c(-kLn2 / 2), a);
-  Val u = h.poly(r, std::array{4.442395269870758e-2, 1.3386741280555725e-1, 3.333376348018646e-1, 6.666616797447205e-1,
-                               9.999999403953552e-1, 1.0});
+  Val u = poly(r, std::array{4.442395269870758e-2, 1.3386741280555725e-1, 3.333376348018646e-1, 6.666616797447205e-1,
+                             9.999999403953552e-1, 1.0});
   Val p = b.CreateFMul(b.CreateFAdd(r, r), u);
   Val power = b.CreateAdd(b.CreateShl(b.CreateBitCast(shifted, h.ints()), h.ci(23)), h.ci(int64_t{127} << 23));
   power = b.CreateBitCast(power, h.floats());

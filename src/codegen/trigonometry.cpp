@@ -21,16 +21,10 @@ struct Trigonometry {
   Val select(Val condition, Val a, Val b) { return e.b.CreateSelect(condition, a, b); }
   Val magnitude(Val x) { return e.b.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, x); }
   Val with_sign(Val x, Val sign) { return e.b.CreateBinaryIntrinsic(llvm::Intrinsic::copysign, x, sign); }
-  template <size_t N>
-  Val poly(Val x, const std::array<double, N>& k) {
-    Val r = c(k[0]);
-    for (size_t i = 1; i < N; ++i) r = e.fma(r, x, c(k[i]));
-    return r;
-  }
   /// x + x z p(z)
   template <size_t N>
   Val odd(Val x, Val z, const std::array<double, N>& p) {
-    return e.fma(e.b.CreateFMul(x, z), poly(z, p), x);
+    return e.fma(e.b.CreateFMul(x, z), e.poly(z, p), x);
   }
 
   struct Reduced {
@@ -47,7 +41,7 @@ struct Trigonometry {
       r = e.fma(turns, c(-part), r);
     Val z = e.b.CreateFMul(r, r);
     Val sine = odd(r, z, std::array{-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1});
-    Val cosine = poly(z, std::array{2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2});
+    Val cosine = e.poly(z, std::array{2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2});
     cosine = e.fma(e.b.CreateFMul(z, z), cosine, e.fma(z, c(-0.5), c(1)));
     return {sine, cosine, e.b.CreateBitCast(shifted, e.vec(DType::kI32, n))};
   }

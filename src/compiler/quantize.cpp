@@ -10,12 +10,17 @@
 #include <numeric>
 
 #include "base/cpu_features.h"
+#include "compiler/comparison.h"
 #include "compiler/probe.h"
 #include "compiler/samples.h"
 #include "quant/agreement.h"
 #include "quant/apply.h"
 
 namespace lathe::compiler {
+
+bool matches(std::string_view name, std::string_view pattern) {
+  return pattern.ends_with('*') ? name.starts_with(pattern.substr(0, pattern.size() - 1)) : name == pattern;
+}
 
 namespace {
 
@@ -27,10 +32,6 @@ constexpr int kTimingRounds = 30;
 constexpr double kWorthwhile = 0.97;  // of float's time, so that noise decides nothing
 constexpr size_t kReconsidered = 16;  // float layers that are tried as integers once more
 
-bool matches(const std::string& name, const std::string& pattern) {
-  return pattern.ends_with('*') ? name.starts_with(pattern.substr(0, pattern.size() - 1)) : name == pattern;
-}
-
 class Quantizer {
  public:
   Quantizer(Graph& graph, const BuildOptions& options, Math math, const std::function<bool(double)>& progress)
@@ -39,7 +40,8 @@ class Quantizer {
         q_(options.quantize),
         math_(math),
         progress_(progress),
-        jobs_(options.jobs > 0 ? options.jobs : usable_cpus()) {}
+        jobs_(options.jobs > 0 ? options.jobs : usable_cpus()),
+        comparison_(graph, math, jobs_) {}
 
   lathe::Result<QuantizeReport> run() {
     LATHE_TRY(samples_, load_samples(g_, q_.calibration, report_.warnings));
@@ -50,15 +52,13 @@ class Quantizer {
           Code::kUnsupported,
           "nothing in the model can be quantized: it has no convolution and no product with constant weights in "
           "f32 (is it quantized already?); build it with --precision fp32");
-    for (const ValueId v : g_.outputs)
-      if (g_.value(v).dtype == DType::kF32) outputs_.push_back(v);
     LATHE_CHECK(keep_named());
     LATHE_CHECK(observe());
     options_.percentile = q_.percentile;
     options_.activations = q_.activations == "i8" ? DType::kI8 : DType::kU8;
     options_.correct_bias = q_.correct_bias;
     LATHE_CHECK(choose_calibrator());
-    if (o_.precision == "mixed" && o_.tune != "none" && !outputs_.empty()) LATHE_CHECK(keep_the_faster());
+    if (o_.precision == "mixed" && o_.tune != "none" && !comparison_.outputs().empty()) LATHE_CHECK(keep_the_faster());
     if (o_.precision == "mixed") LATHE_CHECK(search());
     LATHE_TRY(Graph quantized, applied(chosen_));
     LATHE_CHECK(evaluate(quantized));
@@ -168,43 +168,11 @@ class Quantizer {
     return copy;
   }
 
-  /// The float network's outputs, for samples that are looked at again and again.
-  lathe::Result<const std::vector<std::vector<float>>*> wanted(const std::vector<const Sample*>& samples) {
-    auto& cached = wanted_[{samples[0], samples.size()}];
-    if (!cached.empty() || outputs_.empty()) return &cached;
-    LATHE_TRY(Probe probe, Probe::make(g_, outputs_, math_, jobs_));
-    for (const Sample* s : samples) {
-      LATHE_CHECK(probe.run(*s));
-      for (size_t k = 0; k < outputs_.size(); ++k) cached.emplace_back(probe.value(k).begin(), probe.value(k).end());
-    }
-    return &cached;
-  }
-
-  lathe::Result<std::vector<Agreement>> outputs_of(const Graph& quantized, const std::vector<const Sample*>& samples) {
-    std::vector<Agreement> r(outputs_.size());
-    if (outputs_.empty()) return r;
-    LATHE_TRY(const auto* reference, wanted(samples));
-    LATHE_TRY(Probe probe, Probe::make(quantized, outputs_, math_, jobs_));
-    size_t at = 0;
-    for (const Sample* s : samples) {
-      LATHE_CHECK(probe.run(*s));
-      for (size_t k = 0; k < r.size(); ++k) r[k].add((*reference)[at++], probe.value(k));
-    }
-    return r;
-  }
-
   static double mean_snr(const std::vector<Agreement>& a) {
     double sum = 0;
     for (const Agreement& x : a) sum += x.snr();
     return a.empty() ? 0 : sum / static_cast<double>(a.size());
   }
-  /// The worst output's loss in percent.
-  static double loss(const std::vector<Agreement>& a) {
-    double worst = 0;
-    for (const Agreement& x : a) worst = std::max(worst, 100 * (1 - x.cosine()));
-    return worst;
-  }
-
   Status choose_calibrator() {
     if (const auto one = quant::find_calibrator(q_.calibrator)) {
       use(*one);
@@ -216,10 +184,10 @@ class Quantizer {
       LATHE_CHECK(step(0.5 + 0.05 * static_cast<double>(report_.tried.size())));
       use(c);
       LATHE_TRY(const Graph candidate, applied(chosen_));
-      LATHE_TRY(const auto agreement, outputs_of(candidate, search_));
+      LATHE_TRY(const auto agreement, comparison_.with(candidate, search_));
       const double snr = mean_snr(agreement);
       report_.tried.emplace_back(quant::calibrator_name(c), snr);
-      if (snr > best && !outputs_.empty()) {
+      if (snr > best && !comparison_.outputs().empty()) {
         best = snr;
         choice = c;
       }
@@ -243,7 +211,7 @@ class Quantizer {
     std::vector<Probe> probes;
     std::vector<std::vector<int64_t>> least(graphs.size());
     for (const Graph* g : graphs) {
-      LATHE_TRY(probes.emplace_back(), Probe::make(*g, outputs_, math_, 1));
+      LATHE_TRY(probes.emplace_back(), Probe::make(*g, comparison_.outputs(), math_, 1));
     }
     for (int round = 0; round < kTimingRounds; ++round)
       for (size_t i = 0; i < probes.size(); ++i) LATHE_CHECK(probes[i].time(*search_[0], least[i]));
@@ -317,7 +285,7 @@ class Quantizer {
       std::vector<bool> one(scheme_.layers.size(), false);
       one[i] = true;
       LATHE_TRY(const Graph candidate, applied(one));
-      LATHE_TRY(const auto agreement, outputs_of(candidate, few));
+      LATHE_TRY(const auto agreement, comparison_.with(candidate, few));
       alone_[i] = mean_snr(agreement);
       order.push_back(i);
     }
@@ -357,20 +325,15 @@ class Quantizer {
   lathe::Result<double> loss_of(const std::vector<bool>& chosen, const std::vector<const Sample*>& samples) {
     if (std::ranges::none_of(chosen, std::identity{})) return 0.0;
     LATHE_TRY(const Graph candidate, applied(chosen));
-    LATHE_TRY(const auto agreement, outputs_of(candidate, samples));
-    return loss(agreement);
+    LATHE_TRY(const auto agreement, comparison_.with(candidate, samples));
+    return Comparison::loss(agreement);
   }
 
   /// What the report says is measured on the network as it will be.
   Status evaluate(const Graph& quantized) {
     LATHE_CHECK(step(0.97));
-    LATHE_TRY(const auto ends, outputs_of(quantized, evaluation_));
-    report_.loss = loss(ends);
-    for (size_t k = 0; k < outputs_.size(); ++k) {
-      const auto at = std::ranges::find(g_.outputs, outputs_[k]) - g_.outputs.begin();
-      report_.outputs.push_back(
-          {g_.output_names[static_cast<size_t>(at)], ends[k].snr(), ends[k].cosine(), ends[k].worst()});
-    }
+    LATHE_TRY(const auto ends, comparison_.with(quantized, evaluation_));
+    comparison_.report(ends, report_);
     std::vector<ValueId> results;
     for (const Layer& l : scheme_.layers) results.push_back(l.result);
     LATHE_TRY(Probe reference, Probe::make(g_, results, math_, jobs_));
@@ -410,6 +373,7 @@ class Quantizer {
   const Math math_;
   const std::function<bool(double)>& progress_;
   const int jobs_;
+  Comparison comparison_;
   QuantizeReport report_;
   std::vector<Sample> samples_;
   std::vector<const Sample*> calibration_, search_, evaluation_;
@@ -417,12 +381,10 @@ class Quantizer {
   quant::Observations seen_;
   quant::ApplyOptions options_;
   std::vector<quant::Params> params_;
-  std::vector<ValueId> outputs_;  ///< of f32
   std::vector<bool> chosen_;
   std::vector<std::string> why_;
   std::vector<double> alone_;
   std::vector<Timed> times_;  ///< of float, of all in int8
-  std::map<std::pair<const Sample*, size_t>, std::vector<std::vector<float>>> wanted_;
 };
 
 }  // namespace

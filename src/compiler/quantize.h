@@ -2,12 +2,16 @@
 #pragma once
 
 #include <functional>
+#include <string_view>
 
 #include "ir/graph.h"
 #include "lathe/compiler.hpp"
 #include "passes/passes.h"
 
 namespace lathe::compiler {
+
+/// Whether `pattern`, a layer's name or its beginning and a star, means the layer `name`.
+bool matches(std::string_view name, std::string_view pattern);
 
 /// Makes the float layers of `graph` integer ones, as options.precision ("int8", "mixed") and options.quantize say.
 /// The graph has been through optimize_unfused(); afterwards it holds pairs of Quantize and Dequantize. Runs the

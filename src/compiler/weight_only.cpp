@@ -10,16 +10,16 @@
 #include <numeric>
 
 #include "base/cpu_features.h"
+#include "compiler/comparison.h"
 #include "compiler/probe.h"
+#include "compiler/quantize.h"
 #include "compiler/samples.h"
-#include "quant/agreement.h"
 #include "quant/weight_only.h"
 
 namespace lathe::compiler {
 
 namespace {
 
-using quant::Agreement;
 using quant::CodedLayer;
 using quant::WeightFormat;
 
@@ -56,14 +56,13 @@ class WeightCoder {
         math_(math),
         progress_(progress),
         jobs_(options.jobs > 0 ? options.jobs : usable_cpus()),
+        comparison_(graph, math, jobs_),
         format_(format_of(options)) {}
 
   lathe::Result<QuantizeReport> run() {
     layers_ = quant::find_coded_layers(g_);
     for (const CodedLayer& l : layers_) level_.push_back(l.why_not.empty() ? 0 : kFloat);
     LATHE_CHECK(keep_named());
-    for (const ValueId v : g_.outputs)
-      if (g_.value(v).dtype == DType::kF32) outputs_.push_back(v);
     report_.calibrator = "nearest";
     if (o_.quantize.calibration.load) LATHE_CHECK(observe());
     codes_.resize(layers_.size());
@@ -74,10 +73,10 @@ class WeightCoder {
       codes_[i].push_back(quant::code_weights(quant::layer_weights(g_, layers_[i]), format_,
                                               at == hessians_.end() ? nullptr : &at->second));
     }
-    if (!samples_.empty() && !outputs_.empty() && dtype_bits(format_.type) < 8) LATHE_CHECK(search());
+    if (!samples_.empty() && !comparison_.outputs().empty() && dtype_bits(format_.type) < 8) LATHE_CHECK(search());
     LATHE_TRY(Graph coded, applied(level_));
     LATHE_TRY(const auto tables, quant::code_tables(coded));
-    if (!samples_.empty() && !outputs_.empty()) LATHE_CHECK(evaluate(coded));
+    if (!samples_.empty() && !comparison_.outputs().empty()) LATHE_CHECK(evaluate(coded));
     fill_report();
     for (const quant::Table& t : tables)
       report_.layers.push_back({.name = t.name,
@@ -104,10 +103,7 @@ class WeightCoder {
     for (const std::string& pattern : o_.quantize.keep_float) {
       bool found = false;
       for (size_t i = 0; i < layers_.size(); ++i) {
-        const std::string& name = layers_[i].name;
-        const bool matches =
-            pattern.ends_with('*') ? name.starts_with(pattern.substr(0, pattern.size() - 1)) : name == pattern;
-        if (!matches) continue;
+        if (!matches(layers_[i].name, pattern)) continue;
         found = true;
         level_[i] = kFloat;
         why_[i] = "kept as asked";
@@ -172,29 +168,10 @@ class WeightCoder {
     return copy;
   }
 
-  lathe::Result<std::vector<Agreement>> agreement(const Graph& graph, const std::vector<const Sample*>& samples) {
-    std::vector<Agreement> r(outputs_.size());
-    std::vector<ValueId> theirs;  // an output that a layer makes has another id by now
-    for (size_t i = 0; i < g_.outputs.size(); ++i)
-      if (g_.value(g_.outputs[i]).dtype == DType::kF32) theirs.push_back(graph.outputs[i]);
-    LATHE_TRY(Probe reference, Probe::make(g_, outputs_, math_, jobs_));
-    LATHE_TRY(Probe probe, Probe::make(graph, theirs, math_, jobs_));
-    for (const Sample* s : samples) {
-      LATHE_CHECK(reference.run(*s));
-      LATHE_CHECK(probe.run(*s));
-      for (size_t k = 0; k < r.size(); ++k) r[k].add(reference.value(k), probe.value(k));
-    }
-    return r;
-  }
-  static double loss(const std::vector<Agreement>& a) {
-    double worst = 0;
-    for (const Agreement& x : a) worst = std::max(worst, 100 * (1 - x.cosine()));
-    return worst;
-  }
   lathe::Result<double> loss_of(const std::vector<int>& level, const std::vector<const Sample*>& samples) {
     LATHE_TRY(const Graph candidate, applied(level));
-    LATHE_TRY(const auto a, agreement(candidate, samples));
-    return loss(a);
+    LATHE_TRY(const auto agreement, comparison_.with(candidate, samples));
+    return Comparison::loss(agreement);
   }
 
   /// Layers get 8 bits, those that hurt most by themselves first, until the loss is within the budget; where 8 bits are
@@ -238,13 +215,8 @@ class WeightCoder {
 
   Status evaluate(const Graph& coded) {
     LATHE_CHECK(step(0.97));
-    LATHE_TRY(const auto ends, agreement(coded, evaluation_));
-    report_.loss = loss(ends);
-    for (size_t k = 0; k < outputs_.size(); ++k) {
-      const auto at = std::ranges::find(g_.outputs, outputs_[k]) - g_.outputs.begin();
-      report_.outputs.push_back(
-          {g_.output_names[static_cast<size_t>(at)], ends[k].snr(), ends[k].cosine(), ends[k].worst()});
-    }
+    LATHE_TRY(const auto ends, comparison_.with(coded, evaluation_));
+    comparison_.report(ends, report_);
     return {};
   }
 
@@ -268,13 +240,13 @@ class WeightCoder {
   const Math math_;
   const std::function<bool(double)>& progress_;
   const int jobs_;
+  Comparison comparison_;
   const WeightFormat format_;
   QuantizeReport report_;
   std::vector<CodedLayer> layers_;
   std::vector<int> level_;
   std::vector<std::string> why_;
   std::vector<std::vector<quant::WeightCodes>> codes_;  ///< by level
-  std::vector<ValueId> outputs_;                        ///< of f32
   std::map<ValueId, quant::Hessian> hessians_;
   std::vector<Sample> samples_;
   std::vector<const Sample*> search_, evaluation_;

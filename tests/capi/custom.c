@@ -5,16 +5,9 @@
 #include <string.h>
 
 #include "lathe/lathe.h"
+#include "require.h"
 
 int c_custom_program(const char* path, const char* library);
-
-#define REQUIRE(condition) \
-  do {                     \
-    if (!(condition)) {    \
-      line = __LINE__;     \
-      goto done;           \
-    }                      \
-  } while (0)
 
 typedef struct {
   int shapes, runs, lie;

@@ -5,16 +5,9 @@
 #include <string.h>
 
 #include "lathe/lathe.h"
+#include "require.h"
 
 int c_program(const char* path);
-
-#define REQUIRE(condition) \
-  do {                     \
-    if (!(condition)) {    \
-      line = __LINE__;     \
-      goto done;           \
-    }                      \
-  } while (0)
 
 int c_program(const char* path) {
   int line = 0;

@@ -8,43 +8,23 @@
 #include <set>
 #include <unordered_set>
 
+#include "import/archive.h"
+#include "import/json.h"
 #include "import/keras/layer.h"
 #include "import/model_input.h"
-#include "import/pt2/archive.h"
 
 namespace lathe::keras {
 
 namespace {
 
-constexpr size_t kMaxNesting = 200, kMaxLayers = 20'000, kMaxSteps = 50'000'000;
+constexpr size_t kMaxLayers = 20'000, kMaxSteps = 50'000'000;
 constexpr int kMaxDepth = 16;  // models in models
 
 std::string quote(std::string_view s) { return "\"" + std::string(s) + "\""; }
 
-// A bracket costs much more in memory than in the file.
-bool nested_too_deep(std::string_view text) {
-  size_t depth = 0;
-  bool quoted = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (quoted) {
-      if (c == '\\')
-        ++i;
-      else
-        quoted = c != '"';
-      continue;
-    }
-    quoted = c == '"';
-    if ((c == '[' || c == '{') && ++depth > kMaxNesting) return true;
-    if ((c == ']' || c == '}') && depth > 0) --depth;
-  }
-  return false;
-}
-
 Result<Json> parsed(std::string_view text) {
-  if (nested_too_deep(text)) return damaged("the model's configuration is nested too deep");
-  Json j = Json::parse(text, nullptr, false);
-  if (j.is_discarded() || !j.is_object()) return damaged("the model's configuration is no JSON");
+  LATHE_TRY(Json j, importer::parse_json(text, "the model's configuration"));
+  if (!j.is_object()) return damaged("the model's configuration: not a JSON object");
   return j;
 }
 
@@ -501,7 +481,7 @@ class Importer {
 };
 
 Result<std::unique_ptr<Graph>> import_archive(const importer::FileBytes& file, const ImportOptions& options) {
-  LATHE_TRY(const pt2::Archive archive, pt2::Archive::open(file, options.max_tensor_bytes));
+  LATHE_TRY(const importer::Archive archive, importer::Archive::open(file, options.max_tensor_bytes));
   LATHE_TRY(const importer::FileBytes config, archive.read("config.json"));
   LATHE_TRY(const importer::FileBytes bytes, archive.read("model.weights.h5"));
   LATHE_TRY(const Json model, parsed(config.bytes));
@@ -529,7 +509,7 @@ Result<std::unique_ptr<Graph>> import_file(const importer::FileBytes& file, cons
 }  // namespace
 
 bool looks_like_archive(const importer::FileBytes& file) {
-  const auto archive = pt2::Archive::open(file, size_t{1} << 20);
+  const auto archive = importer::Archive::open(file, size_t{1} << 20);
   return archive && archive->has("config.json") && archive->has("model.weights.h5");
 }
 

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "import/pt2/archive.h"
+#include "import/archive.h"
 
 namespace lathe::pt2 {
 
@@ -424,9 +424,9 @@ void Importer::drop_unused_constants() {
 Result<std::unique_ptr<Graph>> import_pt2(importer::FileBytes file, const std::string& path,
                                           const ImportOptions& options) {
   const auto located = [&](const Error& e) { return fail(e.code, path + ": " + e.message); };
-  auto opened = Archive::open(std::move(file), options.max_tensor_bytes);
+  auto opened = importer::Archive::open(std::move(file), options.max_tensor_bytes);
   if (!opened) return located(opened.error());
-  const auto archive = std::make_shared<const Archive>(*std::move(opened));
+  const auto archive = std::make_shared<const importer::Archive>(*std::move(opened));
   std::string json_name, model = "model";
   std::vector<std::string> models;
   for (const std::string& name : archive->names()) {

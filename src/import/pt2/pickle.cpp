@@ -7,8 +7,8 @@
 #include <optional>
 #include <vector>
 
+#include "import/archive.h"
 #include "import/builder.h"
-#include "import/pt2/archive.h"
 
 namespace lathe::pt2 {
 
@@ -356,7 +356,7 @@ Result<Id> Machine::run() {
   }
 }
 
-Result<Tensor> tensor_of(const Value& v, const Archive& archive, size_t max_bytes) {
+Result<Tensor> tensor_of(const Value& v, const importer::Archive& archive, size_t max_bytes) {
   if (v.dtype == DType::kUndefined) return fail(Code::kUnsupported, "a tensor's element type is not supported");
   LATHE_TRY(const auto storage, archive.read("data/" + v.text));
   return strided_tensor(v.dtype, v.sizes, v.strides, v.number, storage, max_bytes);
@@ -406,7 +406,7 @@ Result<Tensor> strided_tensor(DType dtype, const std::vector<int64_t>& sizes, co
 Result<std::map<std::string, Tensor>> read_tensors(importer::FileBytes file, size_t max_bytes) {
   std::map<std::string, Tensor> tensors;
   if (file.bytes.empty()) return tensors;
-  LATHE_TRY(const Archive archive, Archive::open(std::move(file), max_bytes));
+  LATHE_TRY(const importer::Archive archive, importer::Archive::open(std::move(file), max_bytes));
   if (archive.has("byteorder")) {
     LATHE_TRY(const auto order, archive.read("byteorder"));
     if (order.bytes != "little") return fail(Code::kUnsupported, "big-endian tensors are not supported");

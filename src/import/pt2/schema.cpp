@@ -5,42 +5,21 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "import/json.h"
+
 namespace lathe::pt2::schema {
 
 namespace {
 
 using Json = nlohmann::json;
 
-constexpr int kMaxDepth = 16;        // graphs inside arguments of graphs
-constexpr size_t kMaxNesting = 200;  // brackets
+constexpr int kMaxDepth = 16;  // graphs inside arguments of graphs
 
 std::unexpected<Error> damaged(std::string why) { return fail(Code::kDamaged, std::move(why)); }
 
-// The parser needs no stack for nesting, but what it builds may be large: a bracket is a kilobyte of nothing.
-bool nested_too_deep(std::string_view text) {
-  size_t depth = 0;
-  bool quoted = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (quoted) {
-      if (c == '\\')
-        ++i;
-      else
-        quoted = c != '"';
-      continue;
-    }
-    quoted = c == '"';
-    if (c == '[' || c == '{')
-      if (++depth > kMaxNesting) return true;
-    if ((c == ']' || c == '}') && depth > 0) --depth;
-  }
-  return false;
-}
-
 Result<Json> parse(std::string_view text, std::string_view what) {
-  if (nested_too_deep(text)) return damaged(std::string(what) + ": nested too deeply");
-  Json j = Json::parse(text, nullptr, false);
-  if (j.is_discarded() || !j.is_object()) return damaged(std::string(what) + ": not a JSON object");
+  LATHE_TRY(Json j, importer::parse_json(text, what));
+  if (!j.is_object()) return damaged(std::string(what) + ": not a JSON object");
   return j;
 }
 
@@ -420,12 +399,12 @@ bool leaves(const Json& spec, const std::string& path, bool named, int depth, st
   }
   const std::string type = text(at(spec, "type"));
   const bool dictionary = type.ends_with("dict") || type.ends_with("OrderedDict");
-  Json keys = Json::parse(text(at(spec, "context")), nullptr, false);
+  const auto keys = importer::parse_json(text(at(spec, "context")), "keys");
   for (size_t i = 0; i < children.size(); ++i) {
     std::string key = std::to_string(i);
     if (dictionary) {
-      if (!keys.is_array() || keys.size() != children.size()) return false;
-      key = keys[i].is_string() ? text(keys[i]) : keys[i].dump();
+      if (!keys || !keys->is_array() || keys->size() != children.size()) return false;
+      key = (*keys)[i].is_string() ? text((*keys)[i]) : (*keys)[i].dump();
     }
     if (!leaves(children[i], path.empty() ? key : path + "." + key, named || dictionary, depth + 1, names))
       return false;
@@ -438,10 +417,10 @@ std::vector<std::string> output_keys(const Json& module) {
   const Json& calls = at(module, "module_call_graph");
   if (!calls.is_array() || calls.empty()) return {};
   const std::string spec = text(at(at(calls[0], "signature"), "out_spec"));
-  if (spec.empty() || nested_too_deep(spec)) return {};
-  const Json parsed = Json::parse(spec, nullptr, false);
+  if (spec.empty()) return {};
+  const auto parsed = importer::parse_json(spec, "out_spec");
   std::vector<std::string> names;
-  if (!parsed.is_array() || parsed.size() != 2 || !leaves(parsed[1], "", false, 0, names)) return {};
+  if (!parsed || !parsed->is_array() || parsed->size() != 2 || !leaves((*parsed)[1], "", false, 0, names)) return {};
   return names;
 }
 

@@ -5,7 +5,8 @@
 
 namespace lathe::pt2 {
 
-Result<Weights> Weights::open(std::shared_ptr<const Archive> archive, const std::string& model, size_t max_bytes) {
+Result<Weights> Weights::open(std::shared_ptr<const importer::Archive> archive, const std::string& model,
+                              size_t max_bytes) {
   Weights w;
   w.archive_ = std::move(archive);
   w.max_bytes_ = max_bytes;

@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "import/pt2/archive.h"
+#include "import/archive.h"
 #include "import/pt2/schema.h"
 #include "ir/tensor.h"
 
@@ -16,7 +16,8 @@ namespace lathe::pt2 {
 class Weights {
  public:
   /// Reads the lists; the tensors themselves when they are asked for.
-  static Result<Weights> open(std::shared_ptr<const Archive> archive, const std::string& model, size_t max_bytes);
+  static Result<Weights> open(std::shared_ptr<const importer::Archive> archive, const std::string& model,
+                              size_t max_bytes);
 
   /// A parameter or buffer.
   [[nodiscard]] Result<Tensor> state(const std::string& name) const { return read(state_, name); }
@@ -36,7 +37,7 @@ class Weights {
               std::initializer_list<std::string> pickles);
   [[nodiscard]] Result<Tensor> read(const Store& store, const std::string& name) const;
 
-  std::shared_ptr<const Archive> archive_;
+  std::shared_ptr<const importer::Archive> archive_;
   size_t max_bytes_ = 0;
   Store state_, constants_;
 };

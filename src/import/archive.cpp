@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "import/pt2/archive.h"
+#include "import/archive.h"
 
 #include <zip.h>
 
@@ -7,7 +7,7 @@
 #include <cstring>
 #include <filesystem>
 
-namespace lathe::pt2 {
+namespace lathe::importer {
 
 namespace {
 
@@ -72,7 +72,7 @@ struct Archive::Position {
 
 void Archive::Close::operator()(zip* archive) const { zip_discard(archive); }
 
-Result<Archive> Archive::open(importer::FileBytes file, size_t max_bytes) {
+Result<Archive> Archive::open(FileBytes file, size_t max_bytes) {
   Archive a;
   a.file_ = std::move(file);
   a.max_bytes_ = max_bytes;
@@ -113,7 +113,7 @@ Result<Archive> Archive::open(importer::FileBytes file, size_t max_bytes) {
   return a;
 }
 
-Result<importer::FileBytes> Archive::read(std::string_view name) const {
+Result<FileBytes> Archive::read(std::string_view name) const {
   const auto found = index_.find(name);
   const std::string what = "entry \"" + std::string(name) + "\"";
   if (found == index_.end()) return damaged("the archive has no " + what);
@@ -149,7 +149,7 @@ Result<importer::FileBytes> Archive::read(std::string_view name) const {
   char beyond = 0;
   if (zip_fread(file.get(), &beyond, 1) != 0)
     return damaged(what + " does not agree with its size or checksum: " + zip_file_strerror(file.get()));
-  importer::FileBytes bytes;
+  FileBytes bytes;
   if (!stored)
     bytes = {{data->data(), data->size()}, data};
   else if (stat.size > 0)
@@ -158,4 +158,4 @@ Result<importer::FileBytes> Archive::read(std::string_view name) const {
   return bytes;
 }
 
-}  // namespace lathe::pt2
+}  // namespace lathe::importer

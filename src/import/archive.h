@@ -12,7 +12,7 @@
 
 struct zip;
 
-namespace lathe::pt2 {
+namespace lathe::importer {
 
 /// A zip file in memory: its entries by name, read through libzip. Entries that are stored are used where they lie;
 /// compressed ones are inflated. All of it is taken for hostile: kDamaged for names that leave the archive or occur
@@ -20,13 +20,13 @@ namespace lathe::pt2 {
 class Archive {
  public:
   /// `max_bytes`: the largest entry that is read.
-  static Result<Archive> open(importer::FileBytes file, size_t max_bytes);
+  static Result<Archive> open(FileBytes file, size_t max_bytes);
 
-  /// Names without the folder that PyTorch puts around everything, in the order of the file.
+  /// Names in the order of the file, without a folder that is around everything (PyTorch puts one).
   [[nodiscard]] const std::vector<std::string>& names() const { return names_; }
   [[nodiscard]] bool has(std::string_view name) const { return index_.find(name) != index_.end(); }
   /// The bytes of an entry, checked against its checksum.
-  [[nodiscard]] Result<importer::FileBytes> read(std::string_view name) const;
+  [[nodiscard]] Result<FileBytes> read(std::string_view name) const;
 
  private:
   struct Close {
@@ -34,13 +34,13 @@ class Archive {
   };
   struct Position;  // where libzip has read last
 
-  importer::FileBytes file_;
+  FileBytes file_;
   size_t max_bytes_ = 0;
   std::shared_ptr<Position> position_;
   std::unique_ptr<zip, Close> archive_;
   std::vector<std::string> names_;
   std::map<std::string, uint64_t, std::less<>> index_;
-  mutable std::map<uint64_t, importer::FileBytes> seen_;  ///< entries that were read
+  mutable std::map<uint64_t, FileBytes> seen_;  ///< entries that were read
 };
 
-}  // namespace lathe::pt2
+}  // namespace lathe::importer
